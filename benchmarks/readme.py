@@ -1,0 +1,114 @@
+"""Keep results and show them: copy a finished comparison to docs/results, and fill the README's tables from there.
+
+python -m benchmarks.readme keep runs/digits        # docs/results/digits
+python -m benchmarks.readme fill                    # the README, between its <!-- ... --> marks
+"""
+
+import argparse
+import gzip
+import json
+import re
+import shutil
+from pathlib import Path
+
+from ahsar.lab.report.summary import markdown
+from ahsar.lab.report.tables import count, speedup_words, times
+from ahsar.lab.report.words import findings, headline
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results"
+
+
+def keep(folder: Path) -> Path:
+    """Copy what a reader needs: the command, the summary, the pictures, and the raw trials, compressed."""
+    target = RESULTS / folder.name
+    target.mkdir(parents=True, exist_ok=True)
+    for name in ("summary.json", "workload.json"):
+        shutil.copy(folder / name, target / name)
+    for picture in folder.glob("*.png"):
+        shutil.copy(picture, target / picture.name)
+    raw = (folder / "trials.jsonl").read_bytes()
+    (target / "trials.jsonl.gz").write_bytes(gzip.compress(raw, mtime=0))
+    return target
+
+
+def summary_of(name: str) -> dict:
+    """The kept summary of a comparison."""
+    return json.loads((RESULTS / name / "summary.json").read_text(encoding="utf-8"))
+
+
+def results(name: str) -> str:
+    """The command, the headline, the main table and what belongs beside it."""
+    summary = summary_of(name)
+    command = json.loads((RESULTS / name / "workload.json").read_text(encoding="utf-8"))["command"]
+    said = "\n".join(f"- {text}" for text in findings(summary))
+    return f"`{command}`: {headline(summary)}\n\n{markdown(summary)}\n{said}\n"
+
+
+def constants() -> str:
+    """The best constant scale of every kept comparison, against the controller's default."""
+    lines = ["| workload | best of the grid | its speed-up | AHSAR's speed-up | AHSAR against it | ACs, AHSAR / it |\n"]
+    lines.append("| --- | ---: | ---: | ---: | ---: | ---: |\n")
+    for path in sorted(RESULTS.glob("*/summary.json")):
+        summary = summary_of(path.parent.name)
+        best, ours = summary["arms"].get("constant"), summary["arms"].get("ahsar")
+        if not best or not ours:
+            continue
+        against = summary["against"]["constant"]
+        price = (against["pareto"] or {}).get("acs")
+        cells = [
+            path.parent.name,
+            f"{best['scale']:g}",
+            *map(speedup_words, (best["speedup"], ours["speedup"], against["speedup"])),
+        ]
+        lines.append("| " + " | ".join([*cells, times(price) if price else "–"]) + " |\n")
+    return "".join(lines)
+
+
+def overhead() -> str:
+    """What `python -m benchmarks.overhead` measured."""
+    found = json.loads((RESULTS / "overhead.json").read_text(encoding="utf-8"))
+    lines = [
+        f"Measured on {found['device']}, PyTorch {found['torch']}; {found['rounds']} rounds of {found['block']} steps.\n\n"
+    ]
+    lines.append("| | ms per step | detached again | interval 1 | interval 10 | bytes held | host copies per step |\n")
+    lines.append("| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+    for name, row in found["workloads"].items():
+        ratios = [_ratio(row[kind]) for kind in ("detached again", "attached, interval 1", "attached, interval 10")]
+        one = row["attached, interval 1"]
+        cells = [name, f"{row['seconds_per_step'] * 1000:.0f}", *ratios, count(one["extra_tensor_bytes"])]
+        lines.append("| " + " | ".join([*cells, f"{one['extra_host_syncs_per_step']:g}"]) + " |\n")
+    return "".join(lines)
+
+
+def _ratio(row: dict) -> str:
+    return f"{row['ratio']:.4f} [{row['quartiles'][0]:.3f}–{row['quartiles'][1]:.3f}]"
+
+
+def filled(text: str) -> str:
+    """The README with every marked stretch made anew."""
+
+    def replace(match: re.Match[str]) -> str:
+        kind, _, name = match[1].partition(":")
+        body = {"results": lambda: results(name), "constants": constants, "overhead": overhead}[kind]()
+        return f"<!-- {match[1]} -->\n{body}<!-- /{match[1]} -->"
+
+    return re.sub(r"<!-- ([\w:-]+) -->\n.*?<!-- /\1 -->", replace, text, flags=re.DOTALL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Keep results and show them in the README.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("fill")
+    commands.add_parser("keep").add_argument("folders", type=Path, nargs="+")
+    options = parser.parse_args()
+    if options.command == "keep":
+        for folder in options.folders:
+            print(keep(folder))
+    else:
+        readme = ROOT / "README.md"
+        readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

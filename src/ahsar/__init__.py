@@ -1,0 +1,36 @@
+"""Homeostatic regulation of firing rates: one line makes a spiking network train faster and more reliably."""
+
+from .adapters import register_adapter
+from .attach import attach, discover
+from .config import Config
+from .errors import (
+    AdapterError,
+    AhsarError,
+    AttachError,
+    ConfigError,
+    DataError,
+    ResultsError,
+    SensingError,
+    StateError,
+    WorkloadError,
+)
+from .homeostat import Homeostat
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AdapterError",
+    "AhsarError",
+    "AttachError",
+    "Config",
+    "ConfigError",
+    "DataError",
+    "Homeostat",
+    "ResultsError",
+    "SensingError",
+    "StateError",
+    "WorkloadError",
+    "attach",
+    "discover",
+    "register_adapter",
+]

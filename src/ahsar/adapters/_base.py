@@ -1,0 +1,77 @@
+"""What an adapter is, and the registry that finds one for a module. Entries of the user win."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from ._threshold import Threshold
+
+
+def _first(module: nn.Module, output: Any) -> Any:
+    return output[0] if isinstance(output, (tuple, list)) else output
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """How to regulate one class of spiking layers.
+
+    Attributes:
+        framework: name shown to the user.
+        threshold: builds the writer of a module's threshold; raises `AdapterError` if there is none.
+        spikes: takes (module, output of its forward), returns the spikes of any shape.
+        binary: whether the module's spikes are 0 or 1, so that their sum counts them; else non-zeros are counted.
+        refuse: a reason not to regulate this module, or None.
+        ceiling: takes (module, spikes), returns the highest rate that the layer can reach.
+    """
+
+    framework: str
+    threshold: Callable[[Any], Threshold]
+    spikes: Callable[[Any, Any], Any] = _first
+    binary: Callable[[Any], bool] = lambda module: False
+    refuse: Callable[[Any], str | None] = lambda module: None
+    ceiling: Callable[[Any, Tensor], float] = lambda module, spikes: 1.0
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A class that is known and cannot be regulated, with the reason."""
+
+    framework: str
+    reason: str
+
+
+# Root package of a module's class -> the file here that knows it; loaded when such a module is first met.
+FRAMEWORKS = {"spikingjelly": "spikingjelly", "snntorch": "snntorch"}
+
+_user: dict[type, Adapter | Skip] = {}
+_known: dict[str, dict[type, Adapter | Skip]] = {}
+
+
+def register(cls: type, entry: Adapter | Skip) -> None:
+    """Add an entry of the user's; it wins over every built-in one, for `cls` and its subclasses."""
+    _user[cls] = entry
+
+
+def unregister(cls: type) -> None:
+    """Forget an entry of the user's; no error if there is none."""
+    _user.pop(cls, None)
+
+
+def find(module: nn.Module) -> Adapter | Skip | None:
+    """The entry of the nearest class in the module's method resolution order, or None for an ordinary module."""
+    ancestry = type(module).__mro__
+    for cls in ancestry:
+        if cls in _user:
+            return _user[cls]
+    for cls in ancestry:
+        root = cls.__module__.partition(".")[0]
+        if root not in FRAMEWORKS:
+            continue
+        if root not in _known:
+            _known[root] = importlib.import_module(f"{__package__}.{FRAMEWORKS[root]}").entries()
+        if cls in _known[root]:
+            return _known[root][cls]
+    return None

@@ -1,0 +1,60 @@
+"""Any neuron: the user names the threshold attribute and where the spikes are."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import AdapterError
+from ._base import Adapter, register
+from ._threshold import Threshold, threshold_of
+
+Spikes = int | str | Callable[[Any], Tensor] | None
+
+
+def register_adapter(
+    cls: type[nn.Module], *, threshold: str, spikes: Spikes = None, rest: float = 0.0, binary: bool = False
+) -> None:
+    """Make `ahsar.attach` regulate the layers of class `cls` and its subclasses; wins over the built-in adapters.
+
+    Args:
+        cls: the neuron class.
+        threshold: name of its threshold: a Python number, tensor, buffer or Parameter that forward reads each time.
+        spikes: where the spikes are in what forward returns: an index, a key, a callable, or None for the output itself.
+        rest: resting potential; the distance of the threshold from it is scaled, not the threshold itself.
+        binary: promise that spikes are 0 or 1: counting them is then about ten times cheaper on a CPU.
+
+    Raises:
+        AdapterError: `cls` is no `nn.Module` class, or `spikes` or `threshold` is of the wrong type.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise AdapterError(f"register_adapter: {cls!r} is not a class of torch.nn.Module")
+    if not isinstance(threshold, str):
+        raise AdapterError(f"register_adapter: threshold = {threshold!r}: give the name of the attribute, e.g. 'threshold'")
+    if not (spikes is None or isinstance(spikes, (int, str)) or callable(spikes)):
+        raise AdapterError(f"register_adapter: spikes = {spikes!r}: give an index, a key, a callable or None")
+
+    def writer(module: nn.Module) -> Threshold:
+        return threshold_of(module, threshold, rest)
+
+    register(cls, Adapter("generic", writer, _Pick(spikes), lambda module: binary))
+
+
+class _Pick:
+    """Takes the spikes out of a layer's output; a class, so that an attached model can be pickled."""
+
+    def __init__(self, where: Spikes):
+        self.where = where
+
+    def __call__(self, module: nn.Module, output: Any) -> Any:
+        if self.where is None:
+            return output
+        if callable(self.where):
+            return self.where(output)
+        try:
+            return output[self.where]
+        except (LookupError, TypeError) as error:
+            raise AdapterError(
+                f"{type(module).__name__} returned a {type(output).__name__} without entry {self.where!r}: "
+                "name where the spikes are with register_adapter(..., spikes=index, key or callable)"
+            ) from error

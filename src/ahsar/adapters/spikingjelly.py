@@ -1,0 +1,96 @@
+"""SpikingJelly: `v_threshold` is a Python float that forward reads anew, and most spikes are 0 or 1.
+
+Its registered ops declare the threshold as `float`, so a tensor would cost a hidden sync per call: plain floats are written,
+all layers from one copy per update.
+"""
+
+from typing import Any
+
+import torch
+from spikingjelly.activation_based import neuron, surrogate
+from torch import Tensor
+
+from ..functional import scale_logit
+from ._base import Adapter, Skip
+from ._threshold import FloatThreshold, ShadowThreshold, Threshold, threshold_of
+
+_FLOAT = ("BaseNode", "SimpleBaseNode", "ILCBaseNode")
+_GRADED = ("LIAFNode", "ILIFNode", "TernaryIFNode", "TernaryLIFNode")
+_SKIPPED = {
+    "NonSpikingBaseNode": "it does not spike",
+    "NoisyNonSpikingBaseNode": "it does not spike",
+    "PSN": "it has no threshold: a learnable bias takes its place",
+    "MaskedPSN": "it has no threshold: a learnable bias takes its place",
+    "SlidingPSN": "it has no threshold: a learnable bias takes its place",
+    "DSRIFNode": "its threshold is also the amplitude of its output",
+    "DSRLIFNode": "its threshold is also the amplitude of its output",
+    "STBIFNode": "its threshold is the step of a quantizer, and scales its output",
+    "MPBNBaseNode": "it rewrites its own threshold",
+    "FewSpikeNode": "its thresholds are a fitted table",
+    "FlexSN": "its dynamics are the user's function: give its own class to ahsar.register_adapter",
+}
+
+
+def _binary(module: Any) -> bool:
+    # SpikingJelly's surrogates return 0 or 1, but for one; nothing is known of a user's
+    function = getattr(module, "surrogate_function", None)
+    ours = type(function).__module__.startswith("spikingjelly.")
+    return ours and bool(getattr(function, "spiking", False)) and not isinstance(function, _MANY_LEVELS)
+
+
+def _refuse(module: Any) -> str | None:
+    if getattr(getattr(module, "surrogate_function", None), "spiking", True):
+        return None
+    return "its surrogate is set to spiking=False, so it returns no spikes"
+
+
+def _v_threshold(module: Any) -> Threshold:
+    # a float, but for subclasses of a user's that make it a Parameter
+    return threshold_of(module, "v_threshold")
+
+
+def _noiseless(module: Any, output: Any) -> Any:
+    """The spikes [T, N, neurons] without the noise that a training `NoisyBaseNode` adds to them."""
+    if not (module.is_training and isinstance(output, Tensor)):
+        return output
+    noise = module.eps_s_seq[module.noise_step].unsqueeze(1) if module.cn_s is None else module.cn_s.transpose(0, 1)
+    return (output.detach() - module.sigma_s * noise[: module.T].to(output.device)).round()
+
+
+def _half_threshold(module: Any) -> FloatThreshold:
+    return FloatThreshold(module, "v_threshold", wrote=_start_at_half)
+
+
+def _start_at_half(module: Any) -> None:
+    # the membrane starts, and is reset to, half of the threshold
+    half = module.v_threshold / 2.0
+    module.set_reset_value("v", half)
+    if isinstance(module.v, float):
+        module.v = half
+
+
+def _buffer(module: Any) -> ShadowThreshold:
+    return ShadowThreshold(module, "v_threshold")
+
+
+def _logit(module: Any) -> ShadowThreshold:
+    return ShadowThreshold(module, "v_threshold", scaling=scale_logit, reading=torch.sigmoid)
+
+
+_MANY_LEVELS = tuple(getattr(surrogate, name) for name in ("MultiLevelSpikeCount",) if hasattr(surrogate, name))
+
+
+def entries() -> dict[type, Adapter | Skip]:
+    """Every neuron class of the installed SpikingJelly; classes that its version lacks are left out."""
+    plain = Adapter("SpikingJelly", _v_threshold, binary=_binary, refuse=_refuse)
+    graded = Adapter("SpikingJelly", _v_threshold, refuse=_refuse)
+    named: dict[str, Adapter | Skip] = {
+        **dict.fromkeys(_FLOAT, plain),
+        **dict.fromkeys(_GRADED, graded),
+        "NoisyBaseNode": Adapter("SpikingJelly", _v_threshold, spikes=_noiseless, refuse=_refuse),
+        "HalfThresholdIFNode": Adapter("SpikingJelly", _half_threshold, binary=_binary, refuse=_refuse),
+        "ActivationAwareIFNode": Adapter("SpikingJelly", _buffer, binary=_binary, refuse=_refuse),
+        "GatedLIFNode": Adapter("SpikingJelly", _logit, binary=_binary, refuse=_refuse),
+        **{name: Skip("SpikingJelly", reason) for name, reason in _SKIPPED.items()},
+    }
+    return {getattr(neuron, name): entry for name, entry in named.items() if hasattr(neuron, name)}

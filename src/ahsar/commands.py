@@ -1,0 +1,152 @@
+"""The commands behind `ahsar`; needs the extra `ahsar[lab]`."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .errors import AhsarError, ResultsError, WorkloadError
+
+
+class Interrupted(AhsarError):
+    """Ctrl-C."""
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Homeostatic regulation of firing rates in spiking networks.",
+)
+Name = Annotated[str, typer.Argument(help="A workload's name (see `ahsar workloads`) or a .toml file.")]
+Quick = Annotated[bool, typer.Option("--quick", help="The small budget: minutes on 2 cores.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Local file or folder with the data; default: public name.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Results folder; default: runs/WORKLOAD.")]
+Board = Annotated[bool, typer.Option("--tensorboard", help="Log rates, scales and gain to OUT/tensorboard.")]
+Device = Annotated[str, typer.Option("--accelerator", help="auto, cpu, cuda or mps.")]
+Precision = Annotated[str, typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed.")]
+
+
+@app.command()
+def inspect(
+    target: Annotated[str, typer.Argument(help="package.module:factory, or :model; a factory takes no arguments.")],
+    input_shape: Annotated[
+        str | None,
+        typer.Option("--input", help="Shape of an input, e.g. 1,3,32,32: shows what each layer gives out."),
+    ] = None,
+) -> None:
+    """Show the spiking layers of a model, and what is skipped and why."""
+    from .inspection import inspect_target, table
+
+    _print(table(inspect_target(target, input_shape)))
+
+
+@app.command()
+def workloads() -> None:
+    """List the workloads."""
+    from .lab.listing import workloads_table
+
+    _print(workloads_table())
+
+
+@app.command()
+def run(
+    workload: Name,
+    arm: Annotated[str, typer.Option("--arm", help="baseline, ahsar, attached, shuffled or constant@SCALE.")] = "ahsar",
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    quick: Quick = False,
+    data: Data = None,
+    out: Out = None,
+    tensorboard: Board = False,
+    accelerator: Device = "auto",
+    precision: Precision = "32-true",
+) -> None:
+    """Run one trial and show its curve as it comes; with --out, keep its record."""
+    from .lab.run import run_one
+
+    run_one(workload, arm, seed, quick, data, out, tensorboard, accelerator, precision)
+
+
+@app.command()
+def compare(
+    workload: Name,
+    arm_names: Annotated[str | None, typer.Option("--arms", help="Comma-separated; default: all.")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Pairs; default: the workload's.")] = None,
+    quick: Quick = False,
+    data: Data = None,
+    out: Out = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: one per core.")] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of each process.")] = 1,
+    cluster: Annotated[str, typer.Option("--cluster", help="local or slurm.")] = "local",
+    tensorboard: Board = False,
+    accelerator: Device = "auto",
+    precision: Precision = "32-true",
+) -> None:
+    """Compare AHSAR with its baseline and placebos over paired seeds; run again, it goes on where it stopped."""
+    from .lab import arms
+    from .lab.compare import Plan
+    from .lab.run import compare_all
+    from .lab.workload import load
+
+    if cluster not in ("local", "slurm"):
+        raise WorkloadError(f"--cluster {cluster!r}: choose local or slurm")
+    spec = load(workload, quick)
+    count = seeds or spec.seeds.count
+    plan = Plan(
+        spec,
+        out or Path("runs") / f"{spec.name}{'-quick' if quick else ''}",
+        arms.expand(arm_names.split(",") if arm_names else None, spec),
+        list(range(spec.seeds.first, spec.seeds.first + count)),
+        data,
+        jobs or os.cpu_count() or 1,
+        threads,
+        cluster,
+        accelerator,
+        precision,
+        tensorboard,
+        command=shlex.join(["ahsar", *sys.argv[1:]]),
+    )
+    try:
+        compare_all(plan)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; finished trials are kept in {plan.out}: run the same command to go on") from None
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Results folders; several give one combined page.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Where the combined page goes.")] = None,
+) -> None:
+    """Write summary.json, report.html and the pictures anew from the trials of finished comparisons."""
+    from .lab.report import page
+
+    for folder in folders:
+        if not folder.is_dir():
+            raise ResultsError(f"{folder}: no such folder; give the --out of a comparison")
+        _print(page.write(folder))
+    if len(folders) > 1:
+        _print(page.combine(folders, out or Path("runs/combined")))
+
+
+@app.command()
+def tune(
+    workload: Name,
+    quick: Quick = False,
+    data: Data = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Baseline seeds from 1000 on.")] = 5,
+    rates: Annotated[str, typer.Option("--lr", help="Learning rates to try.")] = "5e-4,1e-3,2e-3,5e-3",
+) -> None:
+    """Find the baseline's learning rate and the target that a workload should freeze, on seeds never compared."""
+    from .lab.run import tune_one
+
+    tune_one(workload, quick, data, seeds, rates)
+
+
+def _print(what: Any) -> None:
+    from rich.console import Console
+
+    Console().print(what)

@@ -1,0 +1,362 @@
+"""The controller: its state, the fast loop (`step`) and the slow loop (`epoch`)."""
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from . import checks, distributed, functional
+from .calibrate import calibrate
+from .config import Config
+from .errors import AttachError, ConfigError, SensingError
+from .layer import Layer
+from .state import VECTORS, load_state, save_state
+
+
+class Homeostat:
+    """Keeps the firing rate of each spiking layer of one model in a productive band. Built by `ahsar.attach`.
+
+    Attributes:
+        model: the attached model.
+        config: the constants.
+        layers: the regulated layers, by definition until the first update, in forward order from then on.
+        gain: G of equation (9), a number.
+        history: one record per epoch: metric, energy, progress, gain, rates and scales.
+        steps: optimiser steps seen. epochs: epochs closed.
+    """
+
+    def __init__(self, model: nn.Module, config: Config, layers: list[Layer]):
+        self.model, self.config, self.layers = model, config, layers
+        self.gain, self.steps, self.epochs = 1.0, 0, 0
+        self.metric_mean, self.metric_variance, self.metric_weight = 0.0, 0.0, 0.0
+        self.history: list[dict[str, Any]] = []
+        self.sensing = True
+        self.attached = True
+        self._paused = False
+        self.updated = False
+        self.arrivals: list[Layer] = []  # layers that ran, in the order of their first forward
+        self.held: dict[str, float] | None = None
+        self._warned: set[str] = set()
+        self._counts: tuple[list[int], Tensor] | None = None
+        self._optimizer_handle: RemovableHandle | None = None
+        device = next((t.device for t in model.parameters()), torch.device("cpu"))
+        zeros = torch.zeros(len(layers), device=device)
+        # h, r̄, its weight, n and s of the equations: float32 vectors [L], whatever the model's dtype
+        self.state, self.average, self.weight, self.sizes = zeros, zeros, zeros, zeros
+        self.bad_updates = zeros  # updates of this epoch whose rate was NaN or infinite
+        self.scale = torch.ones_like(zeros)
+
+    # ---------------------------------------------------------------- what a user reads
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Smoothed rate of each layer in [0, 1], NaN before the first update. Copies from the device."""
+        heard = torch.where(self.weight > 0, self.average, torch.nan)
+        return dict(zip(self._names(), heard.tolist(), strict=True))
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """The factor on each layer's threshold, > 0. Copies from the device."""
+        return dict(zip(self._names(), self.scale.tolist(), strict=True))
+
+    @property
+    def bad(self) -> dict[str, float]:
+        """Updates of this epoch in which a layer's rate was NaN or infinite. Copies from the device."""
+        return dict(zip(self._names(), self.bad_updates.tolist(), strict=True))
+
+    @property
+    def set_point(self) -> float:
+        """The rate that layers are led to now: r* G with centre="set-point", r* otherwise."""
+        return self.config.set_point * (self.gain if self.config.centre == "set-point" else 1.0)
+
+    def _names(self) -> list[str]:
+        return [layer.name for layer in self.layers]
+
+    # ---------------------------------------------------------------- the fast loop
+
+    def step(self) -> None:
+        """One step of the fast loop, equations (1) to (6); an attached optimizer calls it after each of its own steps.
+
+        Call it between backward and the next forward, never inside a sequence: thresholds change here.
+
+        Raises:
+            SensingError: no spiking layer ran in training mode since the last update, or one has never run.
+            AttachError: the controller was detached or baked.
+        """
+        self._require_attached("step()")
+        if self._paused:
+            return
+        if self.steps % self.config.interval == 0:
+            self.update(self.config)
+        self.steps += 1
+        self.sensing = self.steps % self.config.interval == 0
+
+    @torch.no_grad()
+    def update(self, config: Config) -> None:
+        """Equations (1) to (6) with the constants of `config`: the controller's own, or calibration's."""
+        if not self.updated:
+            self._sort_layers()
+        spikes, counts = self._collect()
+        rates = functional.rate(spikes, counts)
+        # a copy that keeps the last size seen: layers may miss updates
+        self.sizes = torch.where(counts > 0, counts, self.sizes)
+        self.bad_updates = self.bad_updates + ((counts > 0) & ~torch.isfinite(rates))
+        self.average, self.weight = functional.smooth(self.average, self.weight, rates, config.beta)
+        self.updated = True
+        if self.held is None:
+            known = self.weight > 0
+            if config.centre == "network":
+                deviation = functional.centre_on_network(self.average, known, config.limit)
+            else:
+                deviation = functional.centre_on_set_point(self.average, self.set_point, config.limit)
+            deviation = torch.where(known, deviation, torch.zeros_like(deviation))
+            self.state = functional.react_and_diffuse(
+                self.state, deviation, config.leak, config.reaction, config.diffusion
+            )
+            self._write()
+
+    def _sort_layers(self) -> None:
+        """Put the layers into the order in which they ran: neighbours in equation (4) are neighbours in the network."""
+        names = self._names()
+        ran = distributed.agree([layer.name for layer in self.arrivals])
+        if not ran:
+            checks.refuse_idleness()
+        missing = [name for name in names if name not in ran]
+        if missing and self.config.unused == "error":
+            checks.refuse_silence(missing)
+        order = [names.index(name) for name in ran + missing]
+        self.layers = [self.layers[i] for i in order]
+        index = torch.tensor(order, device=self.state.device)
+        for name in VECTORS:
+            setattr(self, name, getattr(self, name)[index])
+        self.warn(checks.out_of_reach(self))
+
+    def _collect(self) -> tuple[Tensor, Tensor]:
+        """Sums of spikes and outputs since the last update, both [L], over all ranks; then start anew."""
+        totals = [layer.spikes for layer in self.layers]
+        if all(total is None for total in totals) and not distributed.active():
+            checks.refuse_idleness()
+        device = next((total.device for total in totals if total is not None), self.state.device)
+        if device != self.state.device:
+            self._move(device)
+        zero = torch.zeros((), device=device)
+        spikes = torch.stack([zero if total is None else total.to(device) for total in totals])
+        counts = [layer.count for layer in self.layers]
+        if self._counts is None or self._counts[0] != counts or self._counts[1].device != device:
+            # copied to the device only when batch sizes change
+            self._counts = counts, torch.tensor(counts, dtype=torch.float32).to(device, non_blocking=True)
+        for layer in self.layers:
+            layer.forget()
+        if distributed.active():
+            return distributed.total(spikes, self._counts[1])
+        return spikes, self._counts[1]
+
+    def _write(self) -> None:
+        """Equations (5) and (6): give every layer the scale of its state."""
+        scale = functional.bound(self.state, self.config.reach)
+        self._give(scale / self.gain if self.config.centre == "network" else scale)
+
+    def _give(self, scale: Tensor) -> None:
+        """Write one scale per layer; floats come from one device-to-host copy for the whole model."""
+        self.scale = scale
+        numbers = scale.tolist() if any(layer.threshold.host for layer in self.layers) else ()
+        for i, (layer, factor) in enumerate(zip(self.layers, scale.unbind(), strict=True)):
+            layer.threshold.write(layer.module, numbers[i] if layer.threshold.host else factor)  # type: ignore[arg-type]
+
+    def _move(self, device: torch.device) -> None:
+        for name in VECTORS:
+            setattr(self, name, getattr(self, name).to(device))
+
+    def arrived(self, layer: Layer) -> None:
+        """A layer ran for the first time."""
+        self.arrivals.append(layer)
+
+    # ---------------------------------------------------------------- the slow loop
+
+    def epoch(self, metric: float, higher_is_better: bool = True) -> None:
+        """Close an epoch: equations (7) to (9) move the gain by validation progress and activity energy.
+
+        Args:
+            metric: a validation metric of this epoch, finite. Never the test metric.
+            higher_is_better: False for a loss.
+
+        Raises:
+            ConfigError: the metric is NaN or infinite; nothing has changed.
+            SensingError: no step was taken yet.
+        """
+        self._require_attached("epoch()")
+        value = float(metric)
+        if not math.isfinite(value):
+            raise ConfigError(f"epoch({value}): the validation metric must be finite; did training diverge?")
+        if not self.updated:
+            raise SensingError("epoch() before the first step(): no rates are known yet; train, then close the epoch")
+        value = distributed.mean(value if higher_is_better else -value, self.state.device)
+        config, device = self.config, self.state.device
+        energy = distributed.mean(functional.energy(self.average, self.sizes).item(), device)
+        progress = functional.progress(value, self.metric_mean, math.sqrt(self.metric_variance))
+        self.metric_mean, self.metric_variance, self.metric_weight = functional.track(
+            self.metric_mean, self.metric_variance, self.metric_weight, value, config.progress_beta
+        )
+        if self.held is None:
+            urge = functional.urge(progress, energy, self.set_point)
+            self.gain = functional.adjust_gain(self.gain, urge, config.gamma, config.gain_limit)
+            if config.centre == "network":
+                self._write()
+        self.epochs += 1
+        self.history.append(
+            {
+                "epoch": self.epochs,
+                "metric": float(metric),
+                "energy": energy,
+                "progress": progress,
+                "gain": self.gain,
+                "rates": self.rates,
+                "scales": self.scales,
+            }
+        )
+        self.warn({**checks.not_finite(self), **checks.off_set_point(self)})
+        self.bad_updates = torch.zeros_like(self.bad_updates)
+
+    def calibrate(
+        self,
+        batches: Iterable[Any],
+        forward: Callable[[Any], Any] | None = None,
+        *,
+        updates: int = 100,
+        tolerance: float = 0.1,
+    ) -> int:
+        """Bring the layers to the set-point before the first step, without gradients.
+
+        Runs training-mode forwards over the batches, again and again, with an update after each, until every layer is within
+        `tolerance` of the set-point. Parameters, batch-norm statistics, neuron states, random generators and training flags
+        are afterwards as before: only the scales differ.
+
+        Args:
+            batches: inputs of the model; kept in memory, a handful is enough.
+            forward: runs the model on one batch; default `model(batch)`. Give your time loop here.
+            updates: at most so many updates.
+            tolerance: largest relative distance of a rate from its target, in (0, 1).
+
+        Returns:
+            The updates done. A warning names the layers that did not arrive.
+        """
+        self._require_attached("calibrate()")
+        return calibrate(self, list(batches), self.model if forward is None else forward, updates, tolerance)
+
+    # ---------------------------------------------------------------- holding, pausing, ending
+
+    def hold(self, scales: float | Mapping[str, float]) -> None:
+        """Fix the scales by hand; rates are sensed on, thresholds stay until `release`.
+
+        Args:
+            scales: one factor for all layers, or one per layer name (others keep theirs); finite and > 0.
+        """
+        self._require_attached("hold()")
+        names = self._names()
+        wanted = dict.fromkeys(names, scales) if isinstance(scales, (int, float)) else dict(scales)
+        for name, value in wanted.items():
+            if name not in names:
+                raise ConfigError(f"hold(): no layer {name!r}; the layers are {', '.join(names)}")
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"hold(): scale {value!r} of layer {name!r} must be finite and > 0")
+        now = self.scales
+        self.held = {name: float(wanted.get(name, now[name])) for name in names}
+        self._give_held()
+
+    def rewrite(self) -> None:
+        """Write the present scales once more, after the model's attributes were put back."""
+        if self.held is None:
+            self._give(self.scale)
+        else:
+            self._give_held()
+
+    def _give_held(self) -> None:
+        assert self.held is not None
+        numbers = [self.held[layer.name] for layer in self.layers]
+        self.scale = self.scale.new_tensor(numbers)
+        for layer, number, factor in zip(self.layers, numbers, self.scale.unbind(), strict=True):
+            # a scale known to be 1 leaves the layer alone: bit-exact for learnable thresholds too
+            own = number if layer.threshold.host else factor
+            layer.threshold.write(layer.module, None if number == 1.0 else own)  # type: ignore[arg-type]
+
+    def release(self) -> None:
+        """Give the scales back to the controller."""
+        self._require_attached("release()")
+        self.held = None
+        self._write()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Within it nothing is sensed and `step` does nothing; scales stay applied."""
+        before, sensing = self._paused, self.sensing
+        self._paused, self.sensing = True, False
+        try:
+            yield
+        finally:
+            self._paused, self.sensing = before, sensing
+
+    def detach(self) -> None:
+        """Leave the model exactly as it was before `attach`. A second call does nothing."""
+        if self.attached:
+            for layer in self.layers:
+                layer.threshold.restore(layer.module)
+            self._unhook()
+
+    def bake(self) -> None:
+        """Write the scaled thresholds into the model for good and detach: it runs, saves and exports without ahsar."""
+        self._require_attached("bake()")
+        owners = Counter(id(p) for module in self.model.modules() for p in module._parameters.values() if p is not None)
+        for layer in self.layers:
+            parameter = layer.module._parameters.get(layer.threshold.attribute)
+            layer.threshold.bake(layer.module, shared=owners[id(parameter)] > 1)
+        self._unhook()
+
+    def _unhook(self) -> None:
+        for layer in self.layers:
+            layer.unhook()
+        if self._optimizer_handle is not None:
+            self._optimizer_handle.remove()
+            self._optimizer_handle = None
+        self.attached = False
+
+    def warn(self, messages: dict[str, str]) -> None:
+        """Say each thing once per layer."""
+        for key, message in messages.items():
+            if key not in self._warned:
+                self._warned.add(key)
+                warnings.warn(message, UserWarning, stacklevel=3)
+
+    def follow(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take a step of the fast loop after every step of `optimizer`."""
+        self._optimizer_handle = optimizer.register_step_post_hook(lambda *_: self.step())
+
+    def _require_attached(self, call: str) -> None:
+        if not self.attached:
+            raise AttachError(f"{call} after detach() or bake(): attach the model again")
+
+    def __enter__(self) -> "Homeostat":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.detach()
+
+    # ---------------------------------------------------------------- saving
+
+    def state_dict(self) -> dict[str, Any]:
+        """All state, keyed by layer name; tensors, numbers and strings only, so `torch.load(weights_only=True)` reads it."""
+        return save_state(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`; raises `StateError`, and changes nothing, if it is of another model."""
+        self._require_attached("load_state_dict()")
+        load_state(self, state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a copy of the model has a controller of its own, which no optimizer steps
+        return {**self.__dict__, "_optimizer_handle": None}

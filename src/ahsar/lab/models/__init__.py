@@ -1,0 +1,45 @@
+"""Spiking networks of the lab: every one maps a batch to logits per time step and resets its own state.
+
+Input is a static batch `[N, C, H, W]`, shown at every time step, or an event batch `[N, T, C, H, W]`; output is
+`[T, N, classes]`. The readout is linear, so every spiking layer is a hidden one.
+"""
+
+from torch import nn
+
+from ahsar.errors import WorkloadError
+from ahsar.lab.workload import Workload
+
+
+def build(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """The workload's network for samples of `sample_shape`: `(C, H, W)`, or `(T, C, H, W)` for events.
+
+    Weights come from torch's global generator with each framework's default initialisation.
+
+    Raises:
+        WorkloadError: the samples are too small for the strides, or of a shape that the network does not take.
+    """
+    spec = workload.model
+    if len(sample_shape) == 4 and sample_shape[0] != spec.time_steps:
+        raise WorkloadError(f"model.time_steps = {spec.time_steps}: the samples have {sample_shape[0]} frames; make them equal")
+    if len(sample_shape) not in (3, 4):
+        raise WorkloadError(f"samples of shape {sample_shape}: the lab's networks take (C, H, W) or (T, C, H, W)")
+    if spec.name == "snntorch-conv":
+        from ahsar.lab.models.snntorch_conv import SnntorchConv as network
+    elif spec.name == "spikingjelly-conv":
+        from ahsar.lab.models.spikingjelly_conv import SpikingjellyConv as network
+    else:
+        from ahsar.lab.models.spikingjelly_vgg import SpikingjellyVGG as network
+    return network(spec, sample_shape, classes)
+
+
+def side_after(side: int, strides: tuple[int, ...], *, floor: bool = False) -> int:
+    """Pixels of a side after 3x3 convolutions with padding 1 and these strides (`floor`: after 2x2 max-pooling).
+
+    Raises:
+        WorkloadError: nothing is left of the side.
+    """
+    for stride in strides:
+        side = side // stride if floor else -(-side // stride)
+    if side < 1:
+        raise WorkloadError(f"model.strides = {strides}: too many for these samples; use fewer strides of 2")
+    return side

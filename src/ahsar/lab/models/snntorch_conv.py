@@ -1,0 +1,52 @@
+"""A small convolutional network written as snnTorch users write it: one call of every neuron per time step."""
+
+import torch
+from snntorch import Leaky, surrogate
+from torch import Tensor, nn
+
+from ahsar.errors import WorkloadError
+from ahsar.lab import workload
+from ahsar.lab.models import side_after
+
+
+class SnntorchConv(nn.Module):
+    """Convolutions `conv1 ...` with neurons `lif1 ...`, a hidden linear layer if asked for, and a linear readout."""
+
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        if len(sample_shape) != 3 or spec.neuron != "lif":
+            raise WorkloadError("model.name = 'snntorch-conv': takes images and model.neuron = 'lif' only")
+        self.time_steps = spec.time_steps
+        self.synapses, self.neurons = nn.ModuleDict(), nn.ModuleDict()
+        channels, height, width = sample_shape
+        for i, (out, stride) in enumerate(zip(spec.widths, spec.strides, strict=True), 1):
+            conv = nn.Conv2d(channels, out, 3, stride, padding=1, bias=not spec.batch_norm)
+            self.synapses[f"conv{i}"] = nn.Sequential(conv, nn.BatchNorm2d(out)) if spec.batch_norm else conv
+            self.neurons[f"lif{i}"] = _leaky(spec)
+            channels = out
+        features = channels * side_after(height, spec.strides) * side_after(width, spec.strides)
+        if spec.hidden:
+            self.synapses["fc"] = nn.Sequential(nn.Flatten(), nn.Linear(features, spec.hidden))
+            self.neurons["lif_fc"] = _leaky(spec)
+            features = spec.hidden
+        self.readout = nn.Linear(features, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `[T, N, classes]` of a batch `[N, C, H, W]`."""
+        synapses, neurons = list(self.synapses.values()), list(self.neurons.values())
+        membranes = [neuron.init_leaky() for neuron in neurons]  # type: ignore[operator]
+        drive = synapses[0](x)  # the image does not change, so its first convolution is done once
+        logits = []
+        for _ in range(self.time_steps):
+            spikes = drive
+            for i, (synapse, neuron) in enumerate(zip(synapses, neurons, strict=True)):
+                current = drive if i == 0 else synapse(spikes)
+                spikes, membranes[i] = neuron(current, membranes[i])
+            logits.append(self.readout(spikes.flatten(1)))
+        return torch.stack(logits)
+
+
+def _leaky(spec: workload.Model) -> Leaky:
+    # snnTorch's decay per step; its Leaky does not scale the input by 1/tau as SpikingJelly's LIF does.
+    gradient = surrogate.atan() if spec.surrogate == "atan" else surrogate.sigmoid()
+    return Leaky(beta=1 - 1 / spec.tau, threshold=1.0, spike_grad=gradient, reset_mechanism="subtract")

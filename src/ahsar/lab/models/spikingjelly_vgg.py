@@ -1,0 +1,54 @@
+"""A small spiking VGG: SpikingJelly's own convolutional part, with a short head for small images in place of its own."""
+
+from spikingjelly.activation_based import functional, layer
+from spikingjelly.activation_based.model.spiking_vgg import SpikingVGG
+from torch import Tensor, nn
+
+from ahsar.errors import WorkloadError
+from ahsar.lab import workload
+from ahsar.lab.models import side_after
+from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_head, make_neuron
+
+
+class SpikingjellyVGG(nn.Module):
+    """`features` (`conv1`, `norm1`, `lif1`, `pool1` ...; pooling after each stride of 2) and `head`.
+
+    The published head has three linear layers for 224-pixel images; here it is the workload's hidden layer and readout.
+    """
+
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        if sample_shape[-3] != 3:
+            raise WorkloadError(f"model.name = 'spikingjelly-vgg': takes RGB images, not {sample_shape[-3]} channels")
+        height, width = sample_shape[-2:]
+        plan: list[int | str] = []
+        for out, stride in zip(spec.widths, spec.strides, strict=True):
+            plan += [out, "M"] if stride == 2 else [out]
+        layers = SpikingVGG.make_layers(plan, batch_norm=spec.batch_norm, neuron=lambda: make_neuron(spec))
+        self.features = _named(layers, spec.time_steps)
+        sides = [side_after(side, spec.strides, floor=True) for side in (height, width)]
+        self.head = make_head(spec, spec.widths[-1] * sides[0] * sides[1], classes)
+        functional.set_step_mode(self, "m")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `[T, N, classes]` of a batch `[N, 3, H, W]` or `[N, T, 3, H, W]`."""
+        functional.reset_net(self)
+        return self.head(self.features(as_sequence(x)))
+
+
+def _named(layers: nn.Sequential, time_steps: int) -> nn.Sequential:
+    """The same layers under readable names instead of their positions, with `Show` before the first neuron."""
+    named, i = nn.Sequential(), 0
+    for module in layers:
+        if isinstance(module, layer.Conv2d):
+            i += 1
+            named.add_module(f"conv{i}", module)
+        elif isinstance(module, layer.BatchNorm2d):
+            named.add_module(f"norm{i}", module)
+        elif isinstance(module, layer.MaxPool2d):
+            named.add_module(f"pool{i}", module)
+        else:
+            if i == 1:
+                named.add_module("show", Show(time_steps))
+            named.add_module(f"lif{i}", module)
+    return named

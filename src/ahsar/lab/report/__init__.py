@@ -1,0 +1,1 @@
+"""From trial records to numbers, tables, pictures and one self-contained page."""

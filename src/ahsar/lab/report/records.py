@@ -1,0 +1,99 @@
+"""Reading `trials.jsonl`, and the few questions that the numbers and the pictures both ask of its records."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ahsar.errors import ResultsError
+from ahsar.lab import stats
+
+Record = dict[str, Any]
+
+ORDER = ("baseline", "ahsar", "constant", "shuffled", "attached")
+_NEEDED = (
+    *("trial", "arm", "seed", "status", "workload", "workload_hash", "quick"),
+    *("budget", "metric", "higher_is_better", "target", "curve"),
+)
+_NEEDED_DONE = (*_NEEDED, "steps_to_target", "seconds_to_target", "final_test", "seconds", "digest")
+
+
+def read(out: Path) -> list[Record]:
+    """The records of `out`/trials.jsonl, in the order of the file; blank lines are skipped.
+
+    Raises ResultsError, which names the file and the line, if it is missing, empty or corrupt.
+    """
+    path = Path(out) / "trials.jsonl"
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ResultsError(
+            f"{path}: cannot be read ({error.strerror}): give the --out folder of a comparison"
+        ) from error
+    records = [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    if not records:
+        raise ResultsError(f"{path}: holds no trials: run `ahsar compare` with this --out folder again")
+    return records
+
+
+def _record(line: bytes, where: str) -> Record:
+    cure = "delete the line and run `ahsar compare` again, which redoes this trial alone"
+    try:
+        record = json.loads(line.decode())
+    except ValueError as error:  # bad UTF-8 included
+        raise ResultsError(f"{where}: is not valid JSON ({error}): {cure}") from error
+    if not isinstance(record, dict):
+        raise ResultsError(f"{where}: is not a trial record: {cure}")
+    needed = _NEEDED_DONE if record.get("status") == "done" else _NEEDED
+    if missing := [key for key in needed if key not in record]:
+        raise ResultsError(f"{where}: the record lacks `{missing[0]}`: {cure}")
+    return record
+
+
+def arms_of(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Finished trials of each arm, in the order of the table; constants keep their own names (`constant@0.5`)."""
+    arms: dict[str, dict[int, Record]] = {}
+    for record in records:
+        if record["status"] == "done":
+            arms.setdefault(record["arm"], {})[record["seed"]] = record
+    return {arm: [arms[arm][seed] for seed in sorted(arms[arm])] for arm in sorted(arms, key=rank)}
+
+
+def constant_scale(arm: str) -> float | None:
+    """The scale of a constant arm (`constant@0.5` is 0.5), None for any other."""
+    name, _, scale = arm.partition("@")
+    return float(scale) if name == "constant" and scale else None
+
+
+def best_constant(records: Iterable[Record]) -> str | None:
+    """The constant arm with the smallest restricted mean of steps to target; the best final test metric breaks ties."""
+
+    def merit(item: tuple[str, list[Record]]) -> tuple[float, float]:
+        rows = item[1]
+        final = stats.mean_interval(known(rows, "final_test")).estimate
+        good = final if rows[0]["higher_is_better"] else -final
+        steps = stats.restricted_mean(column(rows, "steps_to_target"), float(rows[0]["budget"]))
+        return steps, -good if math.isfinite(good) else math.inf
+
+    constants = [item for item in arms_of(records).items() if constant_scale(item[0]) is not None]
+    return min(constants, key=merit)[0] if constants else None
+
+
+def rank(arm: str) -> tuple[int, float, str]:
+    """Sort key that puts arms in the order of the table, constants by scale."""
+    name = arm.partition("@")[0]
+    return (ORDER.index(name) if name in ORDER else len(ORDER), constant_scale(arm) or 0.0, arm)
+
+
+def column(rows: Sequence[Record], key: str) -> np.ndarray:
+    """One field of every record, (n,), NaN for null."""
+    return np.array([math.nan if row[key] is None else row[key] for row in rows], dtype=float)
+
+
+def known(rows: Sequence[Record], key: str) -> list[float]:
+    """One field of those records where it is a finite number."""
+    values = (row.get(key) for row in rows)
+    return [float(value) for value in values if value is not None and math.isfinite(value)]

@@ -1,0 +1,124 @@
+"""The look that all pictures share: one colour, dash and name per arm, quiet axes, labels at the ends of lines."""
+
+import io
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ahsar.lab.report.records import constant_scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart; dashes repeat the difference for print.
+COLOURS = {
+    "baseline": "#444444",
+    "ahsar": "#0072B2",
+    "constant": "#D98200",
+    "shuffled": "#B5559A",
+    "attached": "#8C8C8C",
+}
+DASHES: dict[str, Any] = {"constant": (0, (5, 1.6)), "shuffled": (0, (1.4, 1.4)), "attached": (0, (3, 1.5, 1, 1.5))}
+INK, SOFT, FAINT = "#222222", "#666666", "#DDDDDD"
+DPI = 150
+
+
+def colour(arm: str) -> str:
+    """The colour of an arm; all constants share one."""
+    return COLOURS.get(arm.partition("@")[0], "#2A9D6F")
+
+
+def name(arm: str) -> str:
+    """The name of an arm in a picture."""
+    scale = constant_scale(arm)
+    return f"constant {scale:g}" if scale is not None else {"ahsar": "AHSAR"}.get(arm, arm)
+
+
+def figure(columns: int = 1, *, width: float = 9.0, height: float = 4.0, **options: Any) -> "tuple[Figure, list[Axes]]":
+    """A figure with one row of quiet axes; no pyplot, so that nothing global is left behind."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, wspace=0.04)
+    made = Figure(figsize=(width, height), dpi=DPI, layout=room)
+    FigureCanvasAgg(made)
+    axes = list(made.subplots(1, columns, squeeze=False, **options)[0])
+    for ax in axes:
+        ax.tick_params(which="minor", length=0)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.spines[["left", "bottom"]].set_color(SOFT)
+        ax.tick_params(colors=SOFT, labelsize=9, length=3)
+        ax.grid(axis="y", color=FAINT, linewidth=0.6)
+        ax.set_axisbelow(True)
+    return made, axes
+
+
+def words(ax: "Axes", title: str, x: str = "", y: str = "") -> None:
+    """Title at the left, axis names in soft ink."""
+    ax.set_title(title, loc="left", fontsize=11, color=INK, pad=9)
+    ax.set_xlabel(x, fontsize=9.5, color=SOFT)
+    ax.set_ylabel(y, fontsize=9.5, color=SOFT)
+
+
+def end_labels(ax: "Axes", ends: Sequence[tuple[float, str, str]]) -> None:
+    """Names of lines at the right edge of the axes: (height in data, text, colour), pushed apart if they touch."""
+    if not ends:
+        return
+    low, high = ax.get_ylim()
+    gap = 0.062 * (high - low) * 4.0 / ax.get_figure().get_size_inches()[1]  # type: ignore[union-attr]
+    ordered = sorted(ends, key=lambda end: end[0])
+    heights = [end[0] for end in ordered]
+    for _ in range(200):
+        for i in range(1, len(heights)):
+            if (short := gap - (heights[i] - heights[i - 1])) > 1e-9:
+                heights[i - 1] -= short / 2
+                heights[i] += short / 2
+    shift = max(0.0, low - heights[0]) - max(0.0, heights[-1] - high)
+    for height, (_, text, ink) in zip(heights, ordered, strict=True):
+        ax.annotate(
+            text,
+            (1.0, height + shift),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=ink,
+            annotation_clip=False,
+        )
+
+
+def placeholder(ax: "Axes", text: str) -> None:
+    """Say in the middle of empty axes why there is nothing to see."""
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=11, color=SOFT, wrap=True)
+
+
+def save(made: "Figure", path: Path) -> Path:
+    """Write the figure as PNG; the same figure gives the same bytes."""
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    with rc_context({"axes.unicode_minus": True}):
+        made.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None}, facecolor="white")
+    return write_whole(path, buffer.getvalue())
+
+
+def write_whole(path: Path, content: bytes | str) -> Path:
+    """Write a file whole or not at all: to a neighbour first, then moved into place."""
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path

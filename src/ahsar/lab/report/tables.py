@@ -1,0 +1,151 @@
+"""The table of a summary, in plain words: once for the terminal, once for Markdown, once for the page."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+Summary = dict[str, Any]
+
+NAMES = {
+    "baseline": "baseline",
+    "ahsar": "AHSAR",
+    "constant": "constant",
+    "shuffled": "shuffled",
+    "attached": "attached",
+}
+NOTE = (
+    "Speed-up: baseline / arm, paired by seed, with its 95 % interval; ✓ marks an arm that is faster, ≥ and ≤ bounds. "
+    "Gap: final test against the baseline's. Rate and ACs: spikes per neuron and time step, additions per sample, "
+    "and their ratio to the baseline."
+)
+
+
+def label(arm: str, row: dict[str, Any]) -> str:
+    """An arm's name as it is shown."""
+    return f"constant {row['scale']:g}" if row.get("scale") is not None else NAMES.get(arm, arm)
+
+
+def header(summary: Summary) -> list[str]:
+    """Column titles of `rows`."""
+    final = f"final test {summary['metric']}"
+    return ["arm", "reached", "median steps", "speed-up", "in seconds", final, "gap", "rate", "ACs"]
+
+
+def rows(summary: Summary) -> list[list[str]]:
+    """Cells of the main table: one row per arm, the best constant standing for its grid."""
+    return [_cells(arm, row) for arm, row in summary["arms"].items()]
+
+
+def grid_rows(summary: Summary) -> list[list[str]]:
+    """Cells of the table of all constant scales, in order of scale."""
+    return [_cells("constant", row) for row in summary["constant_grid"]]
+
+
+def table(summary: Summary) -> "Table":
+    """The main table for a terminal of 100 columns or more."""
+    from rich import box
+    from rich.table import Table
+
+    target = f"{summary['workload']}{' (quick)' if summary['quick'] else ''}: steps to {target_words(summary)}"
+    shown = Table(
+        title=target, caption=NOTE, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left"
+    )
+    shown.caption_justify = "left"
+    lines = [[_folded(cell) for cell in cells] for cells in rows(summary)]
+    for number, title in enumerate(header(summary)):
+        width = max(part.cell_len for cells in lines for part in cells[number].split("\n"))
+        shown.add_column(title, justify="left" if number == 0 else "right", min_width=width)
+    for arm, cells in zip(summary["arms"], lines, strict=True):
+        shown.add_row(*cells, style="bold" if arm == "ahsar" else "")
+    return shown
+
+
+def markdown(summary: Summary, *, grid: bool = False) -> str:
+    """The main table, or that of all constant scales, as a Markdown table that ends with a newline."""
+    return markdown_table(header(summary), grid_rows(summary) if grid else rows(summary))
+
+
+def markdown_table(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """Any table in Markdown: the first column left, the others right."""
+    lines = [titles, ["---", *["---:"] * (len(titles) - 1)], *cells]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def target_words(summary: Summary) -> str:
+    """The target and the budget, as in "accuracy ≥ 0.9 within 300 steps"."""
+    sign = "≥" if summary["higher_is_better"] else "≤"
+    return f"validation {summary['metric']} {sign} {summary['target']:g} within {summary['budget']:g} steps"
+
+
+def times(value: float) -> str:
+    """A ratio as "1.83×": three digits below 10, then fewer."""
+    return f"{value:.2f}×" if value < 10 else f"{value:.1f}×" if value < 100 else f"{value:.0f}×"
+
+
+def count(value: float | None) -> str:
+    """A large number as "1.2 M"."""
+    if value is None:
+        return "–"
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def speedup_words(found: dict[str, Any] | None) -> str:
+    """A speed-up with its interval, as in "1.83× ✓ [1.52–2.20]"."""
+    if found is None:
+        return "–"
+    if found["median"] is None:
+        return "neither" if found["n"] else "no pairs"
+    bound = "≥ " if not found["reached_baseline"] else "≤ " if not found["reached_controlled"] else ""
+    text = bound + times(found["median"]) + (" ✓" if found["faster"] else "")
+    if found["ci95"]:
+        text += f" [{times(found['ci95'][0])[:-1]}–{times(found['ci95'][1])[:-1]}]"
+    return text
+
+
+def parts(cell: str) -> tuple[str, str]:
+    """A cell's number, and what qualifies it (interval, spread or ratio; may be empty), which goes to a second line."""
+    start = next((at for mark in (" [", " ±", " (") if (at := cell.find(mark)) > 0), len(cell))
+    return cell[:start], cell[start + 1 :]
+
+
+def _cells(arm: str, row: dict[str, Any]) -> list[str]:
+    steps = row["median_steps_to_target"]
+    price = row["pareto"] or {}
+    acs = row["synops"]["acs"]
+    return [
+        label(arm, row),
+        f"{row['reached']}/{row['n']}" + (f" ({row['failed']} failed)" if row["failed"] else ""),
+        f"{steps:g}" if steps is not None else "never" if row["n"] else "–",
+        speedup_words(row["speedup"]),
+        speedup_words(row["seconds_speedup"]),
+        _spread(row["final_test"], ".3f"),
+        _spread(row["final_test_difference"], "+.3f"),
+        "–" if row["mean_rate"] is None else f"{row['mean_rate']:.3f}" + _priced(price.get("mean_rate")),
+        count(acs) + _priced(price.get("acs")),
+    ]
+
+
+def _folded(cell: str) -> "Text":
+    """A cell for the terminal, its second line dim."""
+    from rich.text import Text
+
+    number, more = parts(cell)
+    return Text.assemble(number, ("\n" + more, "dim") if more else "")
+
+
+def _spread(found: dict[str, Any] | None, form: str) -> str:
+    """A mean with the half-width of its (symmetric) interval."""
+    if found is None or found["mean"] is None:
+        return "–"
+    half = f" ±{(found['ci95'][1] - found['ci95'][0]) / 2:.3f}" if found["ci95"] else ""
+    return f"{found['mean']:{form}}{half}"
+
+
+def _priced(ratio: float | None) -> str:
+    return "" if ratio is None else f" ({times(ratio)})"

@@ -1,0 +1,116 @@
+"""What a person sees while the lab works: progress, curves, tables."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ahsar.errors import ResultsError, WorkloadError
+from ahsar.lab import arms, data, trial
+from ahsar.lab.compare import Plan, compare
+from ahsar.lab.results import write_atomically
+from ahsar.lab.workload import load
+
+
+def compare_all(plan: Plan) -> None:
+    """Run a comparison with a progress display, then print its table and the path of its report."""
+    console = Console()
+    spec = plan.workload
+    console.print(
+        f"[bold]{spec.title}[/] ({spec.name}{', quick' if spec.quick else ''}, hash {spec.hash}): "
+        f"{len(plan.arms)} arms × {len(plan.seeds)} seeds, {spec.budget.steps} steps each, {plan.jobs} at a time"
+    )
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+        bar = progress.add_task("trials", total=len(plan.trials) * spec.budget.steps)
+        skipped = [pair for pair in plan.trials if _is_done(plan, *pair)]
+        base, ended_count = len(skipped) * spec.budget.steps, len(skipped)
+
+        def update(steps: dict[str, int], ended: list[dict[str, Any]]) -> None:
+            nonlocal ended_count
+            ended_count += len(ended)
+            for record in ended:
+                if record["status"] == "failed":
+                    progress.console.print(f"[red]trial {record['trial']} failed[/]: {record['error']}")
+            done = f"trials {ended_count}/{len(plan.trials)}"
+            progress.update(bar, completed=base + sum(steps.values()), description=done)
+
+        compare(plan, update)
+    from ahsar.lab.report import page, summary
+
+    report = page.write(plan.out)
+    found = json.loads((plan.out / "summary.json").read_text(encoding="utf-8"))
+    console.print(summary.table(found))
+    console.print(f"report: {report.absolute()}", soft_wrap=True)
+    if not any(arm["n"] for arm in found["arms"].values()):
+        raise ResultsError(f"every trial failed; the errors are in {plan.out / 'trials.jsonl'}")
+
+
+def _is_done(plan: Plan, arm: str, seed: int) -> bool:
+    return (plan.out / "trials" / f"{trial.name_of(arm, seed)}.jsonl").exists()
+
+
+def run_one(
+    name: str,
+    arm: str,
+    seed: int,
+    quick: bool,
+    source: Path | None,
+    out: Path | None,
+    tensorboard: bool,
+    accelerator: str,
+    precision: str,
+) -> None:
+    """One trial in this process, a line per evaluation, and its record as OUT/NAME.jsonl."""
+    console = Console()
+    spec = load(name, quick)
+    expanded = arms.expand([arm], spec)
+    if len(expanded) != 1:
+        raise WorkloadError(f"arm {arm!r} stands for {len(expanded)} arms; name one, e.g. {expanded[0]}")
+    splits = data.load(spec, source)
+    console.print(f"{spec.title}: arm {arm}, seed {seed}, {spec.budget.steps} steps; {splits.source}")
+    folder = (out or Path("runs") / "single") / "tensorboard" if tensorboard else None
+
+    def show(point: dict[str, Any]) -> None:
+        rates = " ".join(f"{rate:.2f}" for rate in point["rates"].values())
+        scales = " ".join(f"{scale:.2f}" for scale in point["scales"].values())
+        console.print(
+            f"step {point['step']:>6}  {spec.target.metric} {point['val_metric']:.3f}  rates {rates}  scales {scales}",
+            soft_wrap=True,
+            highlight=False,
+        )
+
+    record = trial.run(
+        spec, splits, arm, seed, report=show, accelerator=accelerator, precision=precision, tensorboard=folder
+    )
+    reached = record["steps_to_target"]
+    console.print(
+        f"test {spec.target.metric} {record['final_test']:.4f}, mean rate {record['mean_rate']:.3f}, "
+        f"target {spec.target.value:g} {'not reached' if reached is None else f'reached at step {reached}'}, "
+        f"{record['seconds']:.1f} s of training"
+    )
+    if folder is not None:
+        console.print(f"tensorboard --logdir {folder}")
+    if out is not None:
+        write_atomically(out / f"{record['trial']}.jsonl", json.dumps(record) + "\n")
+        console.print(f"record: {out / (record['trial'] + '.jsonl')}", soft_wrap=True)
+
+
+def tune_one(name: str, quick: bool, source: Path | None, seeds: int, rates: str) -> None:
+    """Tune the baseline's learning rate and print what the workload should freeze."""
+    from ahsar.lab.tune import tune
+
+    try:
+        grid = [float(rate) for rate in rates.split(",")]
+    except ValueError:
+        raise WorkloadError(f"--lr {rates!r}: give numbers with commas between, e.g. 1e-3,2e-3") from None
+    spec = load(name, quick)
+    torch.set_num_threads(torch.get_num_threads())
+    console = Console()
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console) as progress:
+        bar = progress.add_task("trials", total=len(grid) * seeds)
+        found = tune(spec, source, grid, list(range(1000, 1000 + seeds)), lambda: progress.advance(bar))
+    console.print_json(json.dumps(found))

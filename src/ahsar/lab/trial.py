@@ -1,0 +1,228 @@
+"""One trial: one arm, one seed, one workload, trained to the end of its budget and scored once on test."""
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ahsar.homeostat import Homeostat
+from ahsar.lab import arms, models, monitor, paradigms, provenance
+from ahsar.lab.data import Pair, Splits
+from ahsar.lab.paradigms import Paradigm
+from ahsar.lab.workload import Workload
+
+Record = dict[str, Any]
+SCHEMA = 1
+
+
+def name_of(arm: str, seed: int) -> str:
+    """The trial's name in files and tables."""
+    return f"{arm}-s{seed}"
+
+
+def header(workload: Workload, arm: str, seed: int) -> Record:
+    """What a record says before its trial has run."""
+    return {
+        "schema": SCHEMA,
+        "trial": name_of(arm, seed),
+        "workload": workload.name,
+        "workload_hash": workload.hash,
+        "quick": workload.quick,
+        "arm": arm,
+        "seed": seed,
+        "status": "running",
+        "error": None,
+        "config": None,
+        "versions": provenance.versions(),
+        "budget": workload.budget.steps,
+        "metric": workload.target.metric,
+        "higher_is_better": workload.target.higher_is_better,
+        "target": workload.target.value,
+        "margin": workload.target.margin,
+        "curve": [],
+        **dict.fromkeys(("steps_to_target", "seconds_to_target", "final_test", "final_val", "mean_rate", "spikes")),
+        **dict.fromkeys(("synops", "energy_proxy_nj", "seconds", "seconds_with_evaluation", "digest")),
+    }
+
+
+def run(
+    workload: Workload,
+    splits: Splits,
+    arm: str,
+    seed: int,
+    *,
+    report: Callable[[Record], None] = lambda point: None,
+    accelerator: str = "auto",
+    precision: Any = "32-true",
+    tensorboard: Path | None = None,
+) -> Record:
+    """Train and score; deterministic for a seed on one machine. Initialisation, data order and evaluation steps depend on
+    the seed alone, so arms are paired.
+
+    Args:
+        report: called with every point of the curve as it comes.
+        accelerator, precision: of lightning-fabric.
+        tensorboard: a folder to log rates, scales and gain to.
+
+    Returns:
+        The record of `header`, filled; status "done".
+    """
+    from lightning_fabric import Fabric  # heavy
+
+    started = time.perf_counter()
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
+    _seed_everything(seed)
+    model = models.build(workload, splits.sample_shape, splits.classes)
+    optimizer = _optimizer(workload, model)
+    homeostat = arms.apply(arm, model, optimizer)
+    wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
+    train, val, test = (tuple(part.to(fabric.device) for part in pair) for pair in (splits.train, splits.val, splits.test))
+    paradigm = paradigms.build(workload)
+    log = _logger(tensorboard, name_of(arm, seed))
+
+    record = header(workload, arm, seed)
+    record["config"] = None if homeostat is None else homeostat.config.to_dict()
+    record["device"] = torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device)
+    record["threads"] = torch.get_num_threads()
+    record["data"] = {"source": splits.source, "fingerprint": splits.fingerprint}
+    seconds, losses, passes, closed = 0.0, [], 0, 0
+
+    def evaluate(step: int) -> None:
+        nonlocal closed
+        correct, loss, activity = _evaluate(wrapped, paradigm, val, workload.budget.batch_size)
+        if homeostat is not None and passes > closed:
+            homeostat.epoch(correct)
+            closed = passes
+        layers = list(activity.rates)
+        point = {
+            "step": step,
+            "epoch": passes,
+            "train_loss": torch.stack(losses).mean().item() if losses else None,
+            "val_metric": correct,
+            "val_loss": loss,
+            "rates": activity.rates,
+            "scales": dict.fromkeys(layers, 1.0) if homeostat is None else homeostat.scales,
+            "gain": 1.0 if homeostat is None else homeostat.gain,
+            "seconds": seconds,
+            "seconds_with_evaluation": time.perf_counter() - started,
+        }
+        losses.clear()
+        record["curve"].append(point)
+        if record["steps_to_target"] is None and correct >= workload.target.value:
+            record["steps_to_target"], record["seconds_to_target"] = step, seconds
+        log(point, homeostat)
+        report(point)
+
+    evaluate(0)
+    clock = _clock(fabric.device)
+    begun = clock()
+    for step, (x, y, completed) in enumerate(_batches(train, workload.budget.batch_size, workload.budget.steps, seed), 1):
+        passes = completed
+        loss = paradigm.loss(wrapped, x, y)
+        wrapped_optimizer.zero_grad()
+        fabric.backward(loss)
+        wrapped_optimizer.step()
+        losses.append(loss.detach())
+        if step % workload.budget.eval_every == 0 or step == workload.budget.steps:
+            seconds += clock() - begun
+            evaluate(step)
+            model.train()
+            begun = clock()
+
+    record["final_val"] = record["curve"][-1]["val_metric"]
+    record["final_test"], _, activity = _evaluate(wrapped, paradigm, test, workload.budget.batch_size)
+    record.update(activity.per_sample())
+    record["seconds"], record["seconds_with_evaluation"] = seconds, time.perf_counter() - started
+    record["digest"] = _digest(model)
+    record["status"] = "done"
+    return record
+
+
+def _seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _optimizer(workload: Workload, model: nn.Module) -> torch.optim.Optimizer:
+    spec = workload.optimizer
+    if spec.name == "sgd":
+        return torch.optim.SGD(model.parameters(), spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[spec.name]
+    return kind(model.parameters(), spec.lr, weight_decay=spec.weight_decay)
+
+
+def _batches(train: Any, size: int, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """`steps` batches in an order that depends on the seed alone, each with the number of passes it completes."""
+    x, y = train
+    generator, passes, done = torch.Generator().manual_seed(seed), 0, 0
+    size = min(size, len(y))
+    while True:
+        order = torch.randperm(len(y), generator=generator).to(y.device)
+        starts = range(0, len(y) - size + 1, size)
+        for start in starts:
+            index = order[start : start + size]
+            passes += start == starts[-1]
+            yield x[index], y[index], passes
+            done += 1
+            if done == steps:
+                return
+
+
+@torch.no_grad()
+def _evaluate(model: Any, paradigm: Paradigm, pair: Any, size: int) -> tuple[float, float, monitor.Activity]:
+    """Accuracy, cross-entropy and activity in eval mode."""
+    x, y = pair
+    model.eval()
+    size = max(size, 256)
+    with monitor.watch(model.module) as activity:
+        scores = torch.cat([paradigm.scores(model, x[i : i + size]).float() for i in range(0, len(y), size)])
+    activity.samples = len(y)
+    model.train()
+    loss = torch.nn.functional.cross_entropy(scores, y).item()
+    return (scores.argmax(1) == y).float().mean().item(), loss, activity
+
+
+def _clock(device: torch.device) -> Callable[[], float]:
+    """Seconds, once everything that was asked of the device is done."""
+
+    def read() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return read
+
+
+def _digest(model: nn.Module) -> str:
+    """SHA-256 of all parameters and batch-norm statistics, for "bit-identical"; neuron states are left out."""
+    digest = hashlib.sha256()
+    kept: dict[str, Tensor] = dict(model.named_parameters())
+    kept.update({name: b for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var"))})
+    for name in sorted(kept):
+        digest.update(name.encode() + kept[name].detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _logger(folder: Path | None, name: str) -> Callable[[Record, Homeostat | None], None]:
+    if folder is None:
+        return lambda point, homeostat: None
+    from ahsar.integrations.tensorboard import TensorBoardLogger
+
+    logger = TensorBoardLogger(folder / name)
+
+    def log(point: Record, homeostat: Homeostat | None) -> None:
+        logger.scalars(point["step"], {"val/metric": point["val_metric"], "val/loss": point["val_loss"]})
+        if homeostat is not None:
+            logger.log(homeostat, point["step"])
+
+    return log
+
+
+__all__ = ["Pair", "Record", "header", "name_of", "run"]

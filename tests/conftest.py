@@ -1,0 +1,40 @@
+"""Settings and fixtures that all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Set before torch is imported, here or in a subprocess. One thread each: pytest runs one worker per core, and results
+# do not depend on the number of cores.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+# Data comes from files, never from a hub; what is decoded stays in the checkout.
+os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ.setdefault("AHSAR_CACHE", str(ROOT / ".pytest_cache" / "ahsar"))
+
+# No deadline: the first example pays for imports. Fixed examples in CI, new ones at every developer's run.
+settings.register_profile("ahsar", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("ahsar")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real data sets: AHSAR_SHARED_DATA, or beside the checkout; skips the test where there is none."""
+    folder = Path(os.environ.get("AHSAR_SHARED_DATA") or ROOT.parent / "shared" / "data").resolve()
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} is not a folder (set AHSAR_SHARED_DATA)")
+    return folder
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what needs a CUDA device where there is none."""
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")

@@ -1,0 +1,417 @@
+"""Homeostat: interval, holding, the two loops and their endings, and what it tells its user."""
+
+import copy
+import math
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ahsar
+from ahsar import AttachError, Config, ConfigError, SensingError
+from ahsar.layer import Layer
+from tests import models
+from tests.reference import Reference
+
+X = models.batch(0)[0]
+
+
+# ---------------------------------------------------------------- stepping
+
+
+def test_a_fresh_controller() -> None:
+    model = models.build()
+    homeostat = ahsar.attach(model)
+    assert homeostat.model is model and [layer.name for layer in homeostat.layers] == ["neurons.0", "neurons.1"]
+    assert homeostat.scales == {"neurons.0": 1.0, "neurons.1": 1.0}
+    assert all(math.isnan(rate) for rate in homeostat.rates.values())
+    assert (homeostat.gain, homeostat.steps, homeostat.epochs, homeostat.history) == (1.0, 0, 0, [])
+
+
+@pytest.mark.parametrize("optimizer", [False, True])
+def test_a_step_before_any_training_forward_is_refused(optimizer: bool) -> None:
+    model = models.build()
+    if optimizer:
+        steps = torch.optim.SGD(model.parameters(), lr=0.1)
+        ahsar.attach(model, steps)
+        call: Any = steps.step
+    else:
+        call = ahsar.attach(model).step
+    with pytest.raises(SensingError, match=r"without a training forward.*model\.train\(\)"):
+        call()
+
+
+def test_a_second_step_without_a_new_forward_is_refused_and_changes_nothing() -> None:
+    model = models.build()
+    homeostat = ahsar.attach(model)
+    model(X)
+    homeostat.step()
+    rates, scales = homeostat.rates, homeostat.scales
+    with pytest.raises(SensingError):
+        homeostat.step()
+    assert homeostat.rates == rates and homeostat.scales == scales and homeostat.steps == 1
+
+
+def test_an_attached_optimizer_steps_like_the_user() -> None:
+    results = []
+    for manual in (False, True):
+        model = models.build()
+        optimizer = models.adam(model)
+        homeostat = ahsar.attach(model, None if manual else optimizer)
+        losses = []
+        for step in range(10):
+            losses.append(models.train_step(model, optimizer, step))
+            if manual:
+                homeostat.step()
+        results.append((losses, homeostat.rates, homeostat.scales, homeostat.steps))
+    assert results[0] == results[1] and results[0][3] == 10
+
+
+@pytest.mark.parametrize("interval", [1, 2, 3, 7])
+def test_interval_senses_and_updates_every_kth_step_alone(interval: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    original = Layer.sense
+    monkeypatch.setattr(Layer, "sense", lambda self, output: calls.append(self.name) or original(self, output))
+    model = models.build()
+    optimizer = models.adam(model)
+    counter, reference = models.Counter(model), Reference(2, Config())
+    homeostat = ahsar.attach(model, optimizer, config=Config(interval=interval))
+    for step in range(15):
+        before = homeostat.scales
+        models.train_step(model, optimizer, step)
+        counted = counter.take()
+        if step % interval == 0:  # steps 1, k + 1, ...
+            assert calls == ["neurons.0", "neurons.1"] and homeostat.scales != before
+            reference.step(*counted)
+        else:
+            assert not calls and homeostat.scales == before
+        calls.clear()
+        assert list(homeostat.scales.values()) == pytest.approx(reference.scales, abs=1e-5)
+
+
+class Backwards(nn.Module):
+    """Layers defined in another order than they run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.first, self.middle = models.LIF(), models.LIF(0.2), models.LIF(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        signal = self.first(x.expand(models.STEPS, *x.shape))
+        return self.last(self.middle(signal))
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_layers_are_put_into_the_order_in_which_they_run(held: bool) -> None:
+    model, wide = Backwards(), Config(diffusion=0.2)
+    homeostat, reference = ahsar.attach(model, config=wide), Reference(3, wide)
+    if held:
+        homeostat.hold({"first": 0.9, "middle": 0.8, "last": 0.7})
+    outputs: dict[str, Any] = {}
+    for name, module in model.named_children():
+        module.register_forward_hook(lambda module, _, output, name=name: outputs.__setitem__(name, output))
+    assert list(homeostat.scales) == ["last", "first", "middle"]
+    order = ["first", "middle", "last"]
+    for _ in range(5):
+        model(X)
+        homeostat.step()
+        reference.step([outputs[n].sum().item() for n in order], [outputs[n].numel() for n in order])
+    assert list(homeostat.scales) == list(homeostat.rates) == order
+    assert list(homeostat.rates.values()) == pytest.approx(reference.average, abs=1e-5)
+    scales = [0.9, 0.8, 0.7] if held else reference.scales
+    assert list(homeostat.scales.values()) == pytest.approx(scales, abs=1e-5)
+    assert [layer.module.firing_level for layer in homeostat.layers] == pytest.approx(
+        [scales[0] * 0.2, scales[1] * 0.5, scales[2]], abs=1e-5
+    )
+
+
+# ---------------------------------------------------------------- holding
+
+
+@pytest.mark.parametrize("kind", models.KINDS)
+def test_hold_and_release(kind: str) -> None:
+    model = models.build(kind)
+    optimizer = models.adam(model)
+    homeostat = ahsar.attach(model, optimizer)
+    models.train_step(model, optimizer, 0)
+    learned = homeostat.scales
+    homeostat.hold({"neurons.0": 0.5})
+    for step in range(3):
+        models.train_step(model, optimizer, step)
+        assert homeostat.scales == {"neurons.0": 0.5, "neurons.1": learned["neurons.1"]}
+    rates = homeostat.rates
+    homeostat.hold(2.0)
+    assert set(homeostat.scales.values()) == {2.0}
+    models.train_step(model, optimizer, 4)
+    assert homeostat.rates != rates  # sensed on
+    homeostat.release()
+    assert homeostat.scales == learned
+    models.train_step(model, optimizer, 5)
+    assert homeostat.scales != learned
+
+
+@pytest.mark.parametrize("kind", models.KINDS)
+def test_held_at_one_training_is_bit_exact_with_a_model_that_is_not_attached(kind: str) -> None:
+    losses = []
+    for attached in (False, True):
+        model = models.build(kind)
+        optimizer = models.adam(model)
+        if attached:
+            ahsar.attach(model, optimizer).hold(1.0)
+        losses.append([models.train_step(model, optimizer, step) for step in range(20)])
+        losses.append([p.tolist() for p in model.parameters()])
+    assert losses[:2] == losses[2:]
+
+
+def test_hold_keeps_the_gain() -> None:
+    model = models.build()
+    homeostat = ahsar.attach(model, config=Config(gamma=1.0))
+    homeostat.hold(1.0)
+    for metric in (0.5, 0.9, 0.1, 0.1):
+        model(X)
+        homeostat.step()
+        homeostat.epoch(metric)
+    assert homeostat.gain == 1.0 and homeostat.epochs == 4
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+def test_hold_refuses_what_is_no_scale(value: float) -> None:
+    homeostat = ahsar.attach(models.build())
+    for scales in (value, {"neurons.0": 0.5, "neurons.1": value}):
+        with pytest.raises(ConfigError, match=rf"scale {value!r} of layer 'neurons\..*finite and > 0"):
+            homeostat.hold(scales)
+    with pytest.raises(ConfigError, match=r"no layer 'lif'; the layers are neurons\.0, neurons\.1"):
+        homeostat.hold({"lif": 0.5})
+    assert homeostat.held is None and set(homeostat.scales.values()) == {1.0}
+
+
+# ---------------------------------------------------------------- the slow loop
+
+
+def ready(config: Config | None = None) -> ahsar.Homeostat:
+    model = models.build()
+    homeostat = ahsar.attach(model, config=config)
+    model(X)
+    homeostat.step()
+    return homeostat
+
+
+def test_epoch_records_what_happened() -> None:
+    homeostat, reference = ready(Config(gamma=0.5)), Reference(2, Config(gamma=0.5))
+    reference.average, reference.sizes = list(homeostat.rates.values()), homeostat.sizes.tolist()
+    for epoch, metric in enumerate([0.3, 0.5, 0.2, 0.1]):
+        homeostat.epoch(metric)
+        reference.epoch(metric)
+        record = homeostat.history[-1]
+        assert record["epoch"] == homeostat.epochs == epoch + 1 and record["metric"] == metric
+        assert record["gain"] == homeostat.gain == pytest.approx(reference.gain)
+        assert record["rates"] == homeostat.rates and record["scales"] == homeostat.scales
+        assert record["energy"] == pytest.approx(sum(homeostat.rates.values()) / 2, abs=1e-6)
+    assert homeostat.gain > 1.05 and homeostat.history[0]["gain"] == 1.0  # it fell: more activity
+
+
+def test_a_gain_of_the_network_scales_all_thresholds() -> None:
+    homeostat = ready(Config(gamma=0.5, centre="network"))
+    before, levels = homeostat.scales, [n.firing_level for n in homeostat.model.neurons]  # type: ignore[union-attr]
+    for metric in (0.3, 0.5, 0.2, 0.1):
+        homeostat.epoch(metric)
+    for name, scale in homeostat.scales.items():
+        assert homeostat.gain > 1.05 and scale == pytest.approx(before[name] / homeostat.gain, rel=1e-5)
+    for neuron, level in zip(homeostat.model.neurons, levels, strict=True):  # type: ignore[arg-type]
+        assert neuron.firing_level == pytest.approx(level / homeostat.gain, rel=1e-5)
+    assert homeostat.set_point == 0.25
+
+
+def test_a_loss_is_better_when_lower() -> None:
+    metrics = [0.5, 0.9, 0.7, 0.1, 0.3]
+    score, loss = ready(Config(gamma=0.5)), ready(Config(gamma=0.5))
+    for metric in metrics:
+        score.epoch(metric)
+        loss.epoch(-metric, higher_is_better=False)
+        assert score.gain == loss.gain and loss.history[-1]["metric"] == -metric
+        assert score.history[-1]["progress"] == loss.history[-1]["progress"]
+    assert score.gain != 1.0
+
+
+def test_epoch_takes_a_tensor() -> None:
+    homeostat = ready()
+    homeostat.epoch(torch.tensor(0.5))  # type: ignore[arg-type]
+    assert homeostat.history[0]["metric"] == 0.5
+
+
+@pytest.mark.parametrize("metric", [math.nan, math.inf, -math.inf])
+def test_a_metric_that_is_not_finite_is_refused_and_changes_nothing(metric: float) -> None:
+    homeostat = ready()
+    homeostat.epoch(0.5)
+    before = copy.deepcopy(homeostat.state_dict())
+    with pytest.raises(ConfigError, match=r"metric must be finite"):
+        homeostat.epoch(metric)
+    after = homeostat.state_dict()
+    assert str(before) == str(after) and homeostat.epochs == 1
+
+
+def test_an_epoch_before_any_step_is_refused() -> None:
+    homeostat = ahsar.attach(models.build())
+    with pytest.raises(SensingError, match=r"epoch\(\) before the first step\(\)"):
+        homeostat.epoch(0.5)
+    assert homeostat.epochs == 0 and not homeostat.history
+
+
+# ---------------------------------------------------------------- what it tells its user
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf])
+def test_spikes_that_are_not_finite_hold_the_layer_and_are_told_at_epoch(poison: float) -> None:
+    model = nn.Sequential(models.LIF(0.2), models.Graded(0.5))
+    config = Config(diffusion=0.0, leak=0.0, reaction=0.01)
+    homeostat = ahsar.attach(model, config=config)
+    x = torch.rand(4, 8, 8)
+    model(x)
+    homeostat.step()
+    rate = homeostat.rates["1"]
+    model[1].register_forward_pre_hook(lambda module, args: (args[0] + poison,))
+    for _ in range(3):
+        model(x)
+        homeostat.step()
+        assert homeostat.rates["1"] == rate  # no news; the rates and scales of others go on
+    assert all(map(math.isfinite, homeostat.scales.values()))
+    with pytest.warns(UserWarning, match=r"layer '1' gave NaN or infinite spikes in 3 updates.*learning rate"):
+        homeostat.epoch(0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        homeostat.epoch(0.5)  # told once, and counted anew
+
+
+def test_spikes_that_are_not_finite_from_the_start_leave_the_scale_at_one() -> None:
+    model = nn.Sequential(models.Graded(0.5))
+    homeostat = ahsar.attach(model)
+    for _ in range(3):
+        model(torch.full((4, 8, 8), math.nan))
+        homeostat.step()
+    assert homeostat.scales == {"0": 1.0} and math.isnan(homeostat.rates["0"])
+
+
+def test_a_set_point_out_of_reach_is_told_once() -> None:
+    model = nn.Sequential(models.LIF(100.0), models.LIF(0.1))
+    homeostat = ahsar.attach(model, config=Config(reaction=1.0, beta=0.0, reach=0.5))
+    for _ in range(20):
+        model(torch.rand(4, 8, 8))
+        homeostat.step()
+    with pytest.warns(UserWarning, match=r"cannot reach the set-point 0\.25") as told:
+        homeostat.epoch(0.5)
+    assert len(told) == 2 and "layer '0'" in str(told[0].message) and "Config.reach" in str(told[0].message)
+    homeostat.epoch(0.5)  # warnings are errors here: nothing is said twice
+
+
+def test_inhibition_that_makes_the_set_point_unreachable_is_told_at_the_first_step() -> None:
+    import snntorch
+
+    with pytest.warns(UserWarning, match="unstable"):  # snnTorch's own
+        inhibited = snntorch.Leaky(beta=0.5, inhibition=True)
+    model = models.StepNet([inhibited, snntorch.Leaky(beta=0.5)])
+    homeostat = ahsar.attach(model)
+    model(X)
+    with pytest.warns(UserWarning, match=r"layer 'neurons\.0' can reach a rate of 0\.0417 at most.*set-point 0\.25") as told:
+        homeostat.step()
+    assert len(told) == 1
+    model(X)
+    homeostat.step()
+
+
+# ---------------------------------------------------------------- endings
+
+
+@pytest.mark.parametrize("ending", ["detach", "bake", "with"])
+def test_after_an_ending_it_does_nothing_more(ending: str) -> None:
+    model = models.build()
+    optimizer = models.adam(model)
+    homeostat = ahsar.attach(model, optimizer)
+    models.train_step(model, optimizer, 0)
+    state = homeostat.state_dict()
+    if ending == "with":
+        with homeostat as entered:
+            assert entered is homeostat
+    else:
+        getattr(homeostat, ending)()
+    levels = [neuron.firing_level for neuron in model.neurons]
+    assert (levels == [1.0, 1.0]) == (ending != "bake")
+    models.train_step(model, optimizer, 1)  # the optimizer no longer calls
+    for call, arguments in (
+        ("step", ()),
+        ("epoch", (0.5,)),
+        ("bake", ()),
+        ("calibrate", ([X],)),
+        ("hold", (1.0,)),
+        ("release", ()),
+        ("load_state_dict", (state,)),
+    ):
+        with pytest.raises(AttachError, match=rf"{call}\(\) after detach\(\) or bake\(\): attach the model again"):
+            getattr(homeostat, call)(*arguments)
+    homeostat.detach()  # once more does nothing
+    assert [neuron.firing_level for neuron in model.neurons] == levels and homeostat.steps == 1
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert not optimizer._optimizer_step_post_hooks
+    ahsar.attach(model, optimizer)  # and the model is free
+
+
+def test_the_context_manager_detaches_after_an_error() -> None:
+    model = models.build("buffer")
+    with pytest.raises(ZeroDivisionError), ahsar.attach(model) as homeostat:
+        model(X)
+        homeostat.step()
+        raise ZeroDivisionError
+    assert not homeostat.attached and not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("kind", models.KINDS)
+def test_bake_keeps_what_the_model_computes(kind: str) -> None:
+    model = models.build(kind)
+    keys = list(model.state_dict())
+    optimizer = models.adam(model)
+    homeostat = ahsar.attach(model, optimizer)
+    for step in range(5):
+        models.train_step(model, optimizer, step)
+    model.eval()
+    wanted = model(X)
+    parameters = list(model.parameters())
+    homeostat.bake()
+    assert torch.equal(model(X), wanted) and list(model.state_dict()) == keys
+    assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))  # optimizers hold them
+    fresh = models.build(kind, seed=1).eval()
+    fresh.load_state_dict(model.state_dict())
+    if kind in ("buffer", "parameter", "snntorch"):
+        assert torch.equal(fresh(X), wanted)  # saved with the weights
+
+
+def test_bake_gives_layers_that_share_a_parameter_one_each() -> None:
+    shared = nn.Parameter(torch.tensor(1.0))
+    model = models.Net([models.LIF(shared), models.LIF(shared)])
+    homeostat = ahsar.attach(model)
+    homeostat.hold({"neurons.0": 0.5, "neurons.1": 2.0})
+    wanted = model(X)
+    homeostat.bake()
+    assert torch.equal(model(X), wanted) and shared.item() == 1.0
+    assert [neuron.firing_level.item() for neuron in model.neurons] == [0.5, 2.0]  # type: ignore[operator, union-attr]
+
+
+def test_bake_leaves_a_parameter_alone_that_a_layer_outside_shares() -> None:
+    shared = nn.Parameter(torch.tensor(1.0))
+    model = models.Net([models.LIF(shared), models.LIF(shared)])
+    homeostat = ahsar.attach(model, layers="neurons.0")
+    homeostat.hold(0.5)
+    wanted = model(X)
+    homeostat.bake()
+    assert torch.equal(model(X), wanted)
+
+
+def test_bake_keeps_a_threshold_whose_neighbour_parameter_is_shared() -> None:
+    model, decay = models.build("parameter"), nn.Parameter(torch.tensor(0.5))
+    for neuron in model.neurons:
+        neuron.decay = decay
+    before = [neuron.firing_level for neuron in model.neurons]
+    homeostat = ahsar.attach(model)
+    homeostat.hold(0.5)
+    homeostat.bake()
+    assert all(neuron.firing_level is old for neuron, old in zip(model.neurons, before, strict=True))

@@ -1,0 +1,86 @@
+"""What the README shows exists: its commands, options, extras, links and code."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from ahsar.lab import workload
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@cache
+def blocks(language: str) -> list[str]:
+    """The README's fenced blocks of one language."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """The command lines of the README's bash blocks, as words; comments and continued lines resolved."""
+    lines = "".join(blocks("bash")).replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+@cache
+def usage(*words: str) -> str:
+    """Help of an `ahsar` command."""
+    script = Path(sys.executable).with_name("ahsar")
+    env = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    done = subprocess.run([script, *words, "--help"], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, f"ahsar {shlex.join(words)} --help:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def check(words: list[str]) -> None:
+    """Fails unless a command exists and takes the options shown; also for a program that it cannot judge."""
+    program, *arguments = words
+    name = Path(program).name
+    if name == "ahsar":
+        subcommand, *rest = arguments
+        known = re.findall(r"-[-\w]+", usage(subcommand))
+        missing = [word for word in rest if word.startswith("-") and word.partition("=")[0] not in known]
+        assert not missing, f"{shlex.join(words)}: `ahsar {subcommand} --help` does not know {missing}"
+        if subcommand in ("compare", "run", "tune"):
+            assert rest[0] in workload.names() or Path(rest[0]).suffix == ".toml", shlex.join(words)
+    elif name == "make":
+        targets = [word for word in arguments if "=" not in word]
+        rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(targets) <= set(rules), shlex.join(words)
+    elif name == "pip":
+        extras = re.search(r"(?:ahsar|\.)\[([\w,]+)\]", shlex.join(arguments))
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        assert extras is None or set(extras[1].split(",")) <= set(project["optional-dependencies"]), shlex.join(words)
+    elif name == "python" and arguments[0] == "-m":
+        assert (ROOT / f"{arguments[1].replace('.', '/')}.py").is_file(), shlex.join(words)
+    else:
+        assert name in ("git", "cd"), f"{shlex.join(words)}: no check for {name}"
+
+
+def test_readme_commands_exist() -> None:
+    found = commands()
+    assert ["make", "demo"] in found and ["make", "test"] in found
+    for words in found:
+        check(words)
+
+
+def test_readme_uses_only_checked_languages() -> None:
+    fences = re.findall(r"^```(\w*)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)[::2]
+    assert set(fences) <= {"bash", "python", "text", "bibtex"}
+
+
+def test_readme_python_compiles() -> None:
+    assert blocks("python")
+    for number, block in enumerate(blocks("python")):
+        compile(block, f"README.md, python block {number + 1}", "exec")
+
+
+def test_readme_links_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if ":" not in link]
+    assert [link for link in links if link and not (ROOT / link).exists()] == []
