@@ -300,9 +300,14 @@ def test_a_copy_of_an_attached_model_is_independent(kind: str, duplicate: Any) -
     twin = duplicate(model)
     with homeostat.paused():
         assert torch.equal(twin.eval()(X), model.eval()(X))
-    (first, *_) = layers_of(twin)
-    own = first.owner
-    assert own is not homeostat and own.model is twin and own.scales == homeostat.scales
+    own = ahsar.attached(twin)
+    assert (
+        own is not None
+        and own is not homeostat
+        and ahsar.attached(model) is homeostat
+        and own.model is twin
+        and own.scales == homeostat.scales
+    )
     assert not set(map(id, own.layers)) & set(map(id, homeostat.layers)) and layers_of(twin) == own.layers
     before, rates = homeostat.scales, homeostat.rates
     steps = models.adam(twin.train())
@@ -311,7 +316,7 @@ def test_a_copy_of_an_attached_model_is_independent(kind: str, duplicate: Any) -
     own.step()
     assert own.scales != before and homeostat.scales == before and homeostat.rates == rates
     own.detach()
-    assert not layers_of(twin) and len(layers_of(model)) == 2
+    assert ahsar.attached(twin) is None and not layers_of(twin) and len(layers_of(model)) == 2
     models.train_step(model.train(), optimizer, 8)
     assert homeostat.steps == 4
 

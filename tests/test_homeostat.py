@@ -284,6 +284,15 @@ def test_spikes_that_are_not_finite_hold_the_layer_and_are_told_at_epoch(poison:
         homeostat.epoch(0.5)  # told once, and counted anew
 
 
+def test_graded_spikes_count_once_whatever_their_height() -> None:
+    model = nn.Sequential(models.Graded(0.75))
+    homeostat = ahsar.attach(model)
+    x = torch.rand(4, 8, 8)
+    model(100 * x)
+    homeostat.step()
+    assert homeostat.rates["0"] == pytest.approx((100 * x > 0.75).float().mean().item())
+
+
 def test_spikes_that_are_not_finite_from_the_start_leave_the_scale_at_one() -> None:
     model = nn.Sequential(models.Graded(0.5))
     homeostat = ahsar.attach(model)

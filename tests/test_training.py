@@ -354,7 +354,7 @@ class Shared(nn.Module):
 
 def test_a_module_used_twice_counts_both_uses() -> None:
     model = Shared()
-    seen: list[Tensor] = []
+    seen: list[Any] = []
     model.twice.register_forward_hook(lambda module, _, output: seen.append(output))
     homeostat = ahsar.attach(model)
     model(models.batch(0)[0])

@@ -1,7 +1,7 @@
 """Homeostatic regulation of firing rates: one line makes a spiking network train faster and more reliably."""
 
 from .adapters import register_adapter
-from .attach import attach, discover
+from .attach import attach, attached, discover
 from .config import Config
 from .errors import (
     AdapterError,
@@ -31,6 +31,7 @@ __all__ = [
     "StateError",
     "WorkloadError",
     "attach",
+    "attached",
     "discover",
     "register_adapter",
 ]

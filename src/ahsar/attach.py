@@ -64,6 +64,12 @@ def attach(
     return attach_as(Homeostat, model, optimizer, config=config, layers=layers)
 
 
+def attached(model: nn.Module) -> Homeostat | None:
+    """The controller that a model is attached to, or None. A copy of an attached model has its own, which nothing steps."""
+    layers = layers_of(model)
+    return layers[0].owner if layers else None
+
+
 def attach_as(
     kind: type[Homeostat],
     model: nn.Module,
@@ -83,9 +89,7 @@ def attach_as(
             "use torch.nn.parallel.DistributedDataParallel"
         )
     if layers_of(model):
-        raise AttachError(
-            "this model, or a part of it, is attached already: call detach() or bake() on its Homeostat first"
-        )
+        raise AttachError("this model, or a part of it, is attached already: call detach() or bake() on its Homeostat first")
     chosen = _select(model, discover(model), layers)
     homeostat = Homeostat.__new__(kind)
     built = [_build(found, homeostat) for found in chosen]

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from .homeostat import Homeostat
 
 
-def calibrate(
-    homeostat: "Homeostat", batches: list[Any], forward: Callable[[Any], Any], updates: int, tolerance: float
-) -> int:
+def calibrate(homeostat: "Homeostat", batches: list[Any], forward: Callable[[Any], Any], updates: int, tolerance: float) -> int:
     """The work of `Homeostat.calibrate`, which documents it."""
     if not batches:
         raise SensingError("calibrate() got no batches: give it a few inputs of the model")

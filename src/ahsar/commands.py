@@ -138,7 +138,7 @@ def tune(
     quick: Quick = False,
     data: Data = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Baseline seeds from 1000 on.")] = 5,
-    rates: Annotated[str, typer.Option("--lr", help="Learning rates to try.")] = "5e-4,1e-3,2e-3,5e-3",
+    rates: Annotated[str, typer.Option("--lr", help="Learning rates to try.")] = "5e-4,1e-3,2e-3,5e-3,1e-2,2e-2",
 ) -> None:
     """Find the baseline's learning rate and the target that a workload should freeze, on seeds never compared."""
     from .lab.run import tune_one

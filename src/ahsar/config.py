@@ -70,9 +70,7 @@ class Config:
                 raise ConfigError(f"Config.{name} = {value!r}: must be a number in {span}")
         for name, choices in (("centre", get_args(Centre)), ("unused", get_args(Unused))):
             if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"Config.{name} = {getattr(self, name)!r}: must be one of {', '.join(map(repr, choices))}"
-                )
+                raise ConfigError(f"Config.{name} = {getattr(self, name)!r}: must be one of {', '.join(map(repr, choices))}")
         if not isinstance(self.interval, int) or isinstance(self.interval, bool) or self.interval < 1:
             raise ConfigError(f"Config.interval = {self.interval!r}: must be a whole number ≥ 1")
         if self.set_point * self.gain_limit >= 1:

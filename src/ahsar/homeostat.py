@@ -116,9 +116,7 @@ class Homeostat:
             else:
                 deviation = functional.centre_on_set_point(self.average, self.set_point, config.limit)
             deviation = torch.where(known, deviation, torch.zeros_like(deviation))
-            self.state = functional.react_and_diffuse(
-                self.state, deviation, config.leak, config.reaction, config.diffusion
-            )
+            self.state = functional.react_and_diffuse(self.state, deviation, config.leak, config.reaction, config.diffusion)
             self._write()
 
     def _sort_layers(self) -> None:

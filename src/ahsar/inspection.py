@@ -77,9 +77,7 @@ def _output_shapes(model: nn.Module, input_shape: str) -> dict[str, str]:
 
     try:
         sizes = [int(size) for size in input_shape.split(",")]
-        handles = [
-            found.module.register_forward_hook(note(found)) for found in discover(model) if found.adapter is not None
-        ]
+        handles = [found.module.register_forward_hook(note(found)) for found in discover(model) if found.adapter is not None]
         with torch.no_grad():
             model(torch.rand(sizes))
     except Exception as error:

@@ -31,8 +31,7 @@ class Snapshot:
     def __init__(self, model: nn.Module):
         self.modules = list(model.modules())
         self.attributes = [
-            {name: value for name, value in module.__dict__.items() if name not in _STRUCTURE}
-            for module in self.modules
+            {name: value for name, value in module.__dict__.items() if name not in _STRUCTURE} for module in self.modules
         ]
         self.values = [_copy(attributes) for attributes in self.attributes]
         self.buffers = [dict(module._buffers) for module in self.modules]
@@ -41,9 +40,7 @@ class Snapshot:
     @torch.no_grad()
     def restore(self) -> None:
         """Put every buffer and attribute back; a tensor that was changed in place gets its old content back in place."""
-        for module, values, buffers, contents in zip(
-            self.modules, self.values, self.buffers, self.contents, strict=True
-        ):
+        for module, values, buffers, contents in zip(self.modules, self.values, self.buffers, self.contents, strict=True):
             for name in [key for key in module.__dict__ if key not in _STRUCTURE and key not in values]:
                 del module.__dict__[name]
             module.__dict__.update(_copy(values))

@@ -50,18 +50,14 @@ def load_state(homeostat: "Homeostat", state: dict[str, Any]) -> None:
         missing, extra = sorted(set(own) - set(saved)), sorted(set(saved) - set(own))
         raise StateError(
             "the state belongs to another model: "
-            + "; ".join(
-                f"{what} {', '.join(names)}" for what, names in (("it lacks", missing), ("it adds", extra)) if names
-            )
+            + "; ".join(f"{what} {', '.join(names)}" for what, names in (("it lacks", missing), ("it adds", extra)) if names)
         )
     if Config.from_dict(state["config"]) != homeostat.config:
         warnings.warn("the state was saved with another Config; the one given to attach stays in force", stacklevel=3)
     device = homeostat.state.device
     try:
         vectors = {
-            name: torch.stack(
-                [torch.as_tensor(saved[key][name], dtype=torch.float32).reshape(()).to(device) for key in saved]
-            )
+            name: torch.stack([torch.as_tensor(saved[key][name], dtype=torch.float32).reshape(()).to(device) for key in saved])
             for name in VECTORS
         }
         sums = {name: None if entry["spikes"] is None else entry["spikes"].to(device) for name, entry in saved.items()}

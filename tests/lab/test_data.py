@@ -15,9 +15,6 @@ from ahsar.lab import data
 from ahsar.lab.data import Splits, cache, events, images, stratified_order
 from ahsar.lab.workload import Data, Workload, load
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-real_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"the real data is not at {SHARED}")
-
 Arrays = dict[str, np.ndarray]
 
 
@@ -440,25 +437,23 @@ def test_truncated_missing_and_nameless_event_files(tmp_path: Path) -> None:
 # --- the real files -------------------------------------------------------------------------------------------------
 
 
-@real_data
-def test_real_events_by_session() -> None:
+def test_real_events_by_session(shared_data: Path) -> None:
     workload = load("dvs-objects", quick=True)
-    splits = data.load(workload, SHARED)
+    splits = data.load(workload, shared_data)
     assert (splits.classes, splits.sample_shape) == (5, (5, 2, 32, 32))
     assert len(splits.test[1]) == 919 and len(splits.val[1]) == 400
     assert torch.bincount(splits.val[1], minlength=5).min() > 50
     assert_disjoint(splits)
 
 
-@real_data
 @pytest.mark.parametrize(("name", "shape"), [("fashion", (1, 14, 14)), ("cifar10-vgg", (3, 16, 16))])
-def test_real_images(name: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_real_images(name: str, shape: tuple[int, ...], tmp_path: Path, shared_data: Path) -> None:
     import pyarrow.parquet as pq
 
     workload = load(name, quick=True)
     workload = replace(workload, data=replace(workload.data, train_limit=500, val_size=100, test_limit=200))
     for split, rows in (("train", 700), ("test", 300)):  # a part of it: decoding all takes half a minute
-        table = pq.read_table(SHARED / workload.data.name / f"{split}.parquet")
+        table = pq.read_table(shared_data / workload.data.name / f"{split}.parquet")
         pq.write_table(table.slice(0, rows), tmp_path / f"{split}.parquet")
     splits = data.load(workload, tmp_path)
     assert splits.sample_shape == shape and splits.classes == 10

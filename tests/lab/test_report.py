@@ -183,9 +183,7 @@ def test_a_failed_trial_leaves_its_own_arm_only() -> None:
         7,
     )
     assert got["arms"]["shuffled"]["speedup"]["n"] == 8
-    assert got["failures"] == [
-        {"trial": "ahsar-s2", "arm": "ahsar", "seed": 2, "error": "ValueError: the loss became NaN"}
-    ]
+    assert got["failures"] == [{"trial": "ahsar-s2", "arm": "ahsar", "seed": 2, "error": "ValueError: the loss became NaN"}]
     again = summarise([*rows, trial("ahsar", 2)])  # a later record of the same trial replaces it
     assert again["arms"]["ahsar"]["n"] == 8 and again["failures"] == []
 
@@ -199,9 +197,7 @@ def test_misses_are_censored_in_steps_and_in_seconds() -> None:
 
 
 def test_faster_but_worse_is_not_called_faster() -> None:
-    rows = [
-        trial(a, s, pace=0.3 if a == "ahsar" else 1, top=0.92 if a == "ahsar" else None) for a in ARMS for s in range(8)
-    ]
+    rows = [trial(a, s, pace=0.3 if a == "ahsar" else 1, top=0.92 if a == "ahsar" else None) for a in ARMS for s in range(8)]
     got = summarise(rows)
     found = got["arms"]["ahsar"]["speedup"]
     assert found["ci95"][0] > 1 and not found["faster"]
@@ -368,8 +364,7 @@ def test_several_workloads_are_combined_with_holm_and_a_geometric_mean(tmp_path:
     pairs = ("baseline", "ahsar")
     quick, equal = records(pairs), records(pairs, pace=1.0)
     folders = [
-        save(tmp_path / name, [{**row, "workload": name} for row in rows])
-        for name, rows in (("w0", quick), ("w1", equal))
+        save(tmp_path / name, [{**row, "workload": name} for row in rows]) for name, rows in (("w0", quick), ("w1", equal))
     ]
     folders.append(save(tmp_path / "c", [{**row, "workload": "w2"} for row in records(pairs, dead=True)]))
     path = page.combine(folders, tmp_path / "all")

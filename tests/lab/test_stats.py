@@ -94,9 +94,7 @@ def test_p_is_the_exact_sign_flip_test_of_scipy(data: list[tuple[int, int]]) -> 
 def test_large_samples_agree_with_the_usual_bootstrap() -> None:
     a, b = (rows[0] for rows in draw(400, 1.5, 1e9, seed=9))
     got = stats.speedup(a, b, 1e9)
-    want = sp.bootstrap(
-        (np.log(a / b),), np.median, n_resamples=4000, rng=np.random.default_rng(0), method="percentile"
-    )
+    want = sp.bootstrap((np.log(a / b),), np.median, n_resamples=4000, rng=np.random.default_rng(0), method="percentile")
     assert got.ci95 == pytest.approx(np.exp(want.confidence_interval), rel=0.02)
 
 

@@ -86,8 +86,12 @@ def test_shuffled_gives_each_scale_to_the_next_layer() -> None:
     model = nn.Sequential(*(snn.Leaky(0.9, init_hidden=True) for _ in range(3)))
     homeostat = arms.apply("shuffled", model, torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.1))
     assert homeostat is not None
-    homeostat._give(torch.tensor([0.5, 1.0, 2.0]))
-    assert list(homeostat.scales.values()) == [2.0, 0.5, 1.0]
+    homeostat.state = torch.tensor([-1.0, 0.0, 1.0])
+    homeostat.release()
+    meant = ahsar.functional.bound(homeostat.state, homeostat.config.reach).tolist()
+    assert list(homeostat.scales.values()) == [meant[2], meant[0], meant[1]]
+    homeostat.rewrite()
+    assert list(homeostat.scales.values()) == [meant[2], meant[0], meant[1]]
 
 
 def test_monitor_counts_by_hand() -> None:

@@ -1,9 +1,10 @@
 """The arms of a comparison: what is done to the thresholds while everything else stays the same."""
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 import ahsar
+from ahsar import functional
 from ahsar.attach import attach_as
 from ahsar.errors import WorkloadError
 from ahsar.homeostat import Homeostat
@@ -22,8 +23,8 @@ ARMS = {
 class Shuffled(Homeostat):
     """Gives every layer the scale that was meant for the layer before it."""
 
-    def _give(self, scale: Tensor) -> None:
-        super()._give(scale.roll(1))
+    def _write(self) -> None:
+        self._give(functional.bound(self.state, self.config.reach).roll(1))
 
 
 def expand(names: list[str] | None, workload: Workload) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ahsar.lab import data, trial
+from ahsar.lab import data, models, trial
 from ahsar.lab.results import Results
 from ahsar.lab.worker import Task, failed
 from ahsar.lab.workload import Workload
@@ -61,7 +61,9 @@ def compare(plan: Plan, progress: Progress = lambda steps, ended: None) -> Path:
         KeyboardInterrupt: workers are stopped; finished trials stay, and the same call goes on from there.
     """
     names = [trial.name_of(*pair) for pair in plan.trials]
-    data.load(plan.workload, plan.data)  # bad data stops here, once, and fills the cache for the workers
+    # what cannot work stops here, once; and the workers find the data cached
+    splits = data.load(plan.workload, plan.data)
+    models.build(plan.workload, splits.sample_shape, splits.classes)
     results = Results(plan.out)
     results.open(plan.workload, plan.command)
     for name in names:
@@ -112,7 +114,7 @@ def _run(plan: Plan, results: Results, missing: tuple[tuple[str, int], ...], pro
             progress(steps, ended)
             if over:
                 return
-            time.sleep(0.3)
+            time.sleep(0.5)
     finally:
         _stop(plan, results, running)
 

@@ -39,11 +39,13 @@ def compare_all(plan: Plan) -> None:
             progress.update(bar, completed=base + sum(steps.values()), description=done)
 
         compare(plan, update)
-    from ahsar.lab.report import page, summary
+    from ahsar.lab.report import page, summary, words
 
     report = page.write(plan.out)
     found = json.loads((plan.out / "summary.json").read_text(encoding="utf-8"))
     console.print(summary.table(found))
+    for said in (words.headline(found), *words.findings(found)):
+        console.print(said, highlight=False)
     console.print(f"report: {report.absolute()}", soft_wrap=True)
     if not any(arm["n"] for arm in found["arms"].values()):
         raise ResultsError(f"every trial failed; the errors are in {plan.out / 'trials.jsonl'}")
@@ -83,9 +85,7 @@ def run_one(
             highlight=False,
         )
 
-    record = trial.run(
-        spec, splits, arm, seed, report=show, accelerator=accelerator, precision=precision, tensorboard=folder
-    )
+    record = trial.run(spec, splits, arm, seed, report=show, accelerator=accelerator, precision=precision, tensorboard=folder)
     reached = record["steps_to_target"]
     console.print(
         f"test {spec.target.metric} {record['final_test']:.4f}, mean rate {record['mean_rate']:.3f}, "
@@ -108,9 +108,11 @@ def tune_one(name: str, quick: bool, source: Path | None, seeds: int, rates: str
     except ValueError:
         raise WorkloadError(f"--lr {rates!r}: give numbers with commas between, e.g. 1e-3,2e-3") from None
     spec = load(name, quick)
-    torch.set_num_threads(torch.get_num_threads())
+    torch.set_num_threads(1)  # as a comparison's trials
     console = Console()
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console) as progress:
         bar = progress.add_task("trials", total=len(grid) * seeds)
         found = tune(spec, source, grid, list(range(1000, 1000 + seeds)), lambda: progress.advance(bar))
     console.print_json(json.dumps(found))
+    if found["at_end"]:
+        console.print(f"the best learning rate, {found['lr']:g}, is at the end of those tried: try more with --lr")

@@ -58,9 +58,7 @@ class Speedup:
     faster: bool
 
 
-def speedup(
-    baseline: ArrayLike, controlled: ArrayLike, budget: float, *, resamples: int = 4096, seed: int = 0
-) -> Speedup:
+def speedup(baseline: ArrayLike, controlled: ArrayLike, budget: float, *, resamples: int = 4096, seed: int = 0) -> Speedup:
     """Compare two arms by their times to target, (n,) each, paired by position, NaN = not reached within `budget`.
 
     Times after the budget count as not reached. All subsets of the pairs are used where they number at most `resamples`

@@ -96,9 +96,7 @@ def survival(arms: Arms) -> "Figure":
         ends.append((float(left[-1]), f"{style.name(arm)}: {reached} of {len(trials)} reached", style.colour(arm)))
     ax.set(xlim=(0, budget), ylim=(-0.03, 1.05))
     ax.axhline(0.5, color=style.SOFT, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-    ax.annotate(
-        "half", (budget, 0.5), xytext=(-4, 3), textcoords="offset points", ha="right", fontsize=8.5, color=style.SOFT
-    )
+    ax.annotate("half", (budget, 0.5), xytext=(-4, 3), textcoords="offset points", ha="right", fontsize=8.5, color=style.SOFT)
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}".replace("%", " %"))
     style.words(ax, f"Trials still short of the target ({target:g})", "training step", "trials short of the target")
     style.end_labels(ax, ends)
@@ -122,9 +120,7 @@ def spikes(arms: Arms) -> "Figure":
     ax.xaxis.set_major_formatter(lambda value, _: count(value))
     ax.xaxis.set_minor_formatter(NullFormatter())
     halo = [withStroke(linewidth=2.5, foreground="white")]
-    constants = sorted(
-        (arm for arm in points if constant_scale(arm) is not None), key=lambda arm: constant_scale(arm) or 0
-    )
+    constants = sorted((arm for arm in points if constant_scale(arm) is not None), key=lambda arm: constant_scale(arm) or 0)
     means = {arm: found.mean(axis=0) for arm, found in points.items()}
     if constants:
         path = np.array([means[arm] for arm in constants])

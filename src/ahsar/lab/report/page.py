@@ -109,9 +109,7 @@ def _combined_content(combined: dict[str, Any], summaries: dict[str, Summary]) -
     number, mean = combined["n"], combined["geometric_mean_speedup"]
     said = f"AHSAR is faster than the baseline on {combined['n_faster']} of {number} workload{'s' * (number != 1)}."
     if mean is not None:
-        over = (
-            "all of them" if combined["n_with_speedup"] == number else f"the {combined['n_with_speedup']} that have one"
-        )
+        over = "all of them" if combined["n_with_speedup"] == number else f"the {combined['n_with_speedup']} that have one"
         said += f" The geometric mean of its speed-ups is {times(mean)}, over {over}."
     note = "✓ is the verdict of one workload by itself; the last column corrects for looking at all of them (Holm)."
     return {
@@ -179,7 +177,5 @@ def _render(content: dict[str, Any]) -> str:
     import jinja2
 
     source = (Path(__file__).parent / "template.html").read_text(encoding="utf-8")
-    settings = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
+    settings = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     return settings.from_string(source).render(content, parts=parts)

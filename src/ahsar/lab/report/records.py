@@ -30,9 +30,7 @@ def read(out: Path) -> list[Record]:
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
-        raise ResultsError(
-            f"{path}: cannot be read ({error.strerror}): give the --out folder of a comparison"
-        ) from error
+        raise ResultsError(f"{path}: cannot be read ({error.strerror}): give the --out folder of a comparison") from error
     records = [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not records:
         raise ResultsError(f"{path}: holds no trials: run `ahsar compare` with this --out folder again")

@@ -50,9 +50,7 @@ def table(summary: Summary) -> "Table":
     from rich.table import Table
 
     target = f"{summary['workload']}{' (quick)' if summary['quick'] else ''}: steps to {target_words(summary)}"
-    shown = Table(
-        title=target, caption=NOTE, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left"
-    )
+    shown = Table(title=target, caption=NOTE, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
     shown.caption_justify = "left"
     lines = [[_folded(cell) for cell in cells] for cells in rows(summary)]
     for number, title in enumerate(header(summary)):
