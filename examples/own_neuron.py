@@ -40,6 +40,9 @@ class MyLIF(nn.Module):
         return torch.stack(spikes), v
 
 
+ahsar.register_adapter(MyLIF, threshold="firing_level", spikes=0)
+
+
 class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +57,6 @@ class Net(nn.Module):
 
 def main(steps: int = 150) -> dict[str, float]:
     torch.manual_seed(0)
-    ahsar.register_adapter(MyLIF, threshold="firing_level", spikes=0)
     model = Net()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     with ahsar.attach(model, optimizer) as homeostat:

@@ -1,5 +1,6 @@
 """The command line: what it prints, and one clear line with exit status 2 for every mistake."""
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ahsar import cli
+from ahsar.adapters import unregister
 from tests.lab import tiny
 
 
@@ -110,3 +112,27 @@ def test_run_then_report(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     (tmp_path / "one" / "trials.jsonl").write_text(json.dumps(record) + "\n")
     status, out, _ = call(capsys, monkeypatch, "report", str(tmp_path / "one"))
     assert status == 0 and (tmp_path / "one" / "report.html").exists()
+
+
+def test_inspect_finds_the_example_of_the_readme(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).resolve().parents[1])
+    try:
+        status, out, _ = call(capsys, monkeypatch, "inspect", "examples.own_neuron:Net")
+    finally:
+        unregister(importlib.import_module("examples.own_neuron").MyLIF)
+    assert status == 0 and "2 spiking layers to regulate" in out and "MyLIF" in out
+
+
+def test_report_of_several_folders(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folders = []
+    for name in ("one", "two"):
+        file = tiny.write(tmp_path, steps=10, name=name)
+        for arm in ("baseline", "ahsar"):
+            call(capsys, monkeypatch, "run", str(file), "--arm", arm, "--out", str(tmp_path / name))
+        lines = [path.read_text() for path in sorted((tmp_path / name).glob("*.jsonl"))]
+        (tmp_path / name / "trials.jsonl").write_text("".join(lines))
+        folders.append(str(tmp_path / name))
+    status, _, err = call(capsys, monkeypatch, "report", *folders, "--out", str(tmp_path / "both"))
+    assert status == 0, err
+    combined = json.loads((tmp_path / "both" / "combined.json").read_text())
+    assert set(combined["workloads"]) == {"one", "two"} and (tmp_path / "both" / "combined.html").exists()

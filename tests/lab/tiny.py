@@ -3,7 +3,7 @@
 from pathlib import Path
 
 TOML = """
-name = "tiny"
+name = "{name}"
 title = "a tiny workload for tests"
 
 [data]
@@ -38,9 +38,9 @@ grid = [0.25, 0.35, 0.5, 0.7, 0.85, 1.2, 1.6]
 """
 
 
-def write(folder: Path, *, depth: int = 2, steps: int = 20, target: float = 0.3) -> Path:
+def write(folder: Path, *, depth: int = 2, steps: int = 20, target: float = 0.3, name: str = "tiny") -> Path:
     """A workload file with `depth` convolutions."""
-    path = folder / "tiny.toml"
+    path = folder / f"{name}.toml"
     strides = [2] + [1] * (depth - 1)
-    path.write_text(TOML.format(widths=[4] * depth, strides=strides, steps=steps, target=target))
+    path.write_text(TOML.format(widths=[4] * depth, strides=strides, steps=steps, target=target, name=name))
     return path

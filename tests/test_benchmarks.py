@@ -1,0 +1,31 @@
+"""The benchmark of overhead measures what it says, on a small scale."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from benchmarks import overhead
+
+
+def test_overhead_reports_ratios_memory_and_host_copies(tmp_path: Path) -> None:
+    threads, out = torch.get_num_threads(), tmp_path / "overhead.json"
+    try:
+        overhead.main(["--rounds", "2", "--block", "1", "--threads", "1", "--only", "snnTorch", "--out", str(out)])
+    finally:
+        torch.set_num_threads(threads)
+    (found,) = json.loads(out.read_text())["workloads"].values()
+    assert found["detached"]["ratio"] == 1 and found["detached"]["extra_tensor_bytes"] == 0
+    attached = found["attached, interval 1"]
+    assert attached["ratio"] > 0 and attached["quartiles"][0] <= attached["ratio"] <= attached["quartiles"][1]
+    assert 0 < attached["extra_tensor_bytes"] < 10_000
+    assert attached["extra_host_syncs_per_step"] == 0
+
+
+def test_host_copies_are_counted() -> None:
+    tensor = torch.arange(3.0)
+    with overhead.Syncs() as syncs:
+        tensor.tolist()
+        tensor.sum().item()
+        tensor + 1
+    assert syncs.count == 2
