@@ -27,5 +27,5 @@ def test_host_copies_are_counted() -> None:
     with overhead.Syncs() as syncs:
         tensor.tolist()
         tensor.sum().item()
-        tensor + 1
+        _ = tensor + 1
     assert syncs.count == 2

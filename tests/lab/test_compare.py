@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from ahsar.lab.results import Results
 from tests.lab import tiny
 
 
-def plan_of(folder: Path, arms: list[str], seeds: int = 2, **fields: int) -> Plan:
+def plan_of(folder: Path, arms: list[str], seeds: int = 2, **fields: Any) -> Plan:
     return Plan(workload.load(tiny.write(folder, **fields)), folder / "out", arms, list(range(seeds)), jobs=2)
 
 

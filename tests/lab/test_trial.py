@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import ahsar
+from ahsar import functional
 from ahsar.errors import WorkloadError
 from ahsar.lab import arms, data, monitor, trial, workload
 from tests.lab import tiny
@@ -88,7 +89,7 @@ def test_shuffled_gives_each_scale_to_the_next_layer() -> None:
     assert homeostat is not None
     homeostat.state = torch.tensor([-1.0, 0.0, 1.0])
     homeostat.release()
-    meant = ahsar.functional.bound(homeostat.state, homeostat.config.reach).tolist()
+    meant = functional.bound(homeostat.state, homeostat.config.reach).tolist()
     assert list(homeostat.scales.values()) == [meant[2], meant[0], meant[1]]
     homeostat.rewrite()
     assert list(homeostat.scales.values()) == [meant[2], meant[0], meant[1]]
