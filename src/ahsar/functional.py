@@ -12,6 +12,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 def rate(spikes: Tensor, counts: Tensor) -> Tensor:
@@ -42,9 +43,9 @@ def smooth(average: Tensor, weight: Tensor, rates: Tensor, beta: float) -> tuple
     Returns:
         The new average and weight, both [L].
     """
-    news = torch.isfinite(rates)
+    news = rates.abs() < math.inf  # false for NaN as well
     grown = beta * weight + (1.0 - beta)
-    moved = average + (1.0 - beta) / grown * (rates - average)
+    moved = torch.lerp(average, rates, (1.0 - beta) / grown)
     return torch.where(news, moved, average), torch.where(news, grown, weight)
 
 
@@ -69,9 +70,7 @@ def centre_on_network(average: Tensor, known: Tensor, limit: float) -> Tensor:
 
 def laplacian(state: Tensor) -> Tensor:
     """Δh of equation (4): the Laplacian of the path graph with reflecting ends. Shape [L]; sums to 0; 0 if L = 1."""
-    slope = state.diff()
-    edge = state.new_zeros(1)
-    return torch.cat([slope, edge]) - torch.cat([edge, slope])
+    return pad(state.diff(), (1, 1)).diff()
 
 
 def react_and_diffuse(state: Tensor, deviation: Tensor, leak: float, reaction: float, diffusion: float) -> Tensor:
@@ -84,7 +83,8 @@ def react_and_diffuse(state: Tensor, deviation: Tensor, leak: float, reaction: f
         reaction: η ≥ 0.
         diffusion: D in [0, 1/4), where the explicit scheme is stable and free of oscillation.
     """
-    return (1.0 - leak) * state + reaction * deviation + diffusion * laplacian(state)
+    reacted = torch.add((1.0 - leak) * state, deviation, alpha=reaction)
+    return torch.add(reacted, laplacian(state), alpha=diffusion) if diffusion else reacted
 
 
 def bound(state: Tensor, reach: float) -> Tensor:

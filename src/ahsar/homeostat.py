@@ -103,10 +103,10 @@ class Homeostat:
         if not self.updated:
             self._sort_layers()
         spikes, counts = self._collect()
-        rates = functional.rate(spikes, counts)
         # a copy that keeps the last size seen: layers may miss updates
         self.sizes = torch.where(counts > 0, counts, self.sizes)
-        self.bad_updates = self.bad_updates + ((counts > 0) & ~torch.isfinite(rates))
+        self.bad_updates = self.bad_updates + ~(spikes.abs() < math.inf)
+        rates = functional.rate(spikes, counts)
         self.average, self.weight = functional.smooth(self.average, self.weight, rates, config.beta)
         self.updated = True
         if self.held is None:
@@ -115,7 +115,7 @@ class Homeostat:
                 deviation = functional.centre_on_network(self.average, known, config.limit)
             else:
                 deviation = functional.centre_on_set_point(self.average, self.set_point, config.limit)
-            deviation = torch.where(known, deviation, torch.zeros_like(deviation))
+            deviation = torch.where(known, deviation, 0.0)
             self.state = functional.react_and_diffuse(self.state, deviation, config.leak, config.reaction, config.diffusion)
             self._write()
 
