@@ -147,6 +147,6 @@ def tune(
 
 
 def _print(what: Any) -> None:
-    from rich.console import Console
+    from .lab.console import console
 
-    Console().print(what)
+    console().print(what)

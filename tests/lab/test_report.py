@@ -240,10 +240,12 @@ def test_the_headline_says_what_happened_and_every_table_can_be_shown(case: str)
     got = summarise(rows)
     assert words in headline(got)
     assert all(isinstance(text, str) and "None" not in text and "nan" not in text for text in findings(got))
-    console = Console(width=100, file=io.StringIO())
-    console.print(table(got))
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "…" not in shown and "reached" in shown
+    for width in (80, 100):
+        console = Console(width=width, file=io.StringIO())
+        console.print(table(got, width))
+        shown = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "…" not in shown and "reached" in shown and "rate" in shown
+        assert ("gap" in shown.partition("Speed-up:")[0]) == (width == 100)
     for grid in (False, True):
         lines = markdown(got, grid=grid).splitlines()
         assert len({line.count("|") for line in lines}) == 1

@@ -6,21 +6,16 @@ from ahsar.lab import workload
 
 
 def workloads_table() -> Any:
-    """A rich table, one row per workload that comes with ahsar."""
+    """A rich table, two rows, its full and its quick budget, per workload that comes with ahsar."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(title="workloads")
-    for heading in ("name", "what", "data", "layers", "steps (quick)", "target (quick)", "hash (quick)"):
-        table.add_column(heading)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("name", "what", "steps", "target", "hash"):
+        table.add_column(heading, no_wrap=heading != "what", justify="right" if heading in ("steps", "target") else "left")
     for name in workload.names():
-        full, quick = workload.load(name), workload.load(name, quick=True)
-        table.add_row(
-            name,
-            full.title,
-            full.data.name,
-            str(full.model.depth + bool(full.model.hidden)),
-            f"{full.budget.steps} ({quick.budget.steps})",
-            f"{full.target.value:g} ({quick.target.value:g})",
-            f"{full.hash} ({quick.hash})",
-        )
+        for quick in (False, True):
+            spec = workload.load(name, quick)
+            shown = (f"{spec.budget.steps}", f"{spec.target.value:g}", spec.hash)
+            table.add_row("  --quick" if quick else name, "" if quick else spec.title, *shown, style="dim" if quick else "")
     return table

@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ahsar.errors import ResultsError, WorkloadError
 from ahsar.lab import arms, data, trial
 from ahsar.lab.compare import Plan, compare
+from ahsar.lab.console import console as make_console
 from ahsar.lab.results import write_atomically
 from ahsar.lab.workload import load
 
 
 def compare_all(plan: Plan) -> None:
     """Run a comparison with a progress display, then print its table and the path of its report."""
-    console = Console()
+    console = make_console()
     spec = plan.workload
     console.print(
         f"[bold]{spec.title}[/] ({spec.name}{', quick' if spec.quick else ''}, hash {spec.hash}): "
@@ -25,9 +25,9 @@ def compare_all(plan: Plan) -> None:
     )
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
-        bar = progress.add_task("trials", total=len(plan.trials) * spec.budget.steps)
-        skipped = [pair for pair in plan.trials if _is_done(plan, *pair)]
-        base, ended_count = len(skipped) * spec.budget.steps, len(skipped)
+        ended_count = sum(_is_done(plan, *pair) for pair in plan.trials)
+        base, total = ended_count * spec.budget.steps, len(plan.trials) * spec.budget.steps
+        bar = progress.add_task(f"trials {ended_count}/{len(plan.trials)}", total=total, completed=base)
 
         def update(steps: dict[str, int], ended: list[dict[str, Any]]) -> None:
             nonlocal ended_count
@@ -43,7 +43,7 @@ def compare_all(plan: Plan) -> None:
 
     report = page.write(plan.out)
     found = json.loads((plan.out / "summary.json").read_text(encoding="utf-8"))
-    console.print(summary.table(found))
+    console.print(summary.table(found, console.width))
     for said in (words.headline(found), *words.findings(found)):
         console.print(said, highlight=False)
     console.print(f"report: {report.absolute()}", soft_wrap=True)
@@ -67,7 +67,7 @@ def run_one(
     precision: str,
 ) -> None:
     """One trial in this process, a line per evaluation, and its record as OUT/NAME.jsonl."""
-    console = Console()
+    console = make_console()
     spec = load(name, quick)
     expanded = arms.expand([arm], spec)
     if len(expanded) != 1:
@@ -109,7 +109,7 @@ def tune_one(name: str, quick: bool, source: Path | None, seeds: int, rates: str
         raise WorkloadError(f"--lr {rates!r}: give numbers with commas between, e.g. 1e-3,2e-3") from None
     spec = load(name, quick)
     torch.set_num_threads(1)  # as a comparison's trials
-    console = Console()
+    console = make_console()
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console) as progress:
         bar = progress.add_task("trials", total=len(grid) * seeds)
         found = tune(spec, source, grid, list(range(1000, 1000 + seeds)), lambda: progress.advance(bar))

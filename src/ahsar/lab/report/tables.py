@@ -16,6 +16,7 @@ NAMES = {
     "shuffled": "shuffled",
     "attached": "attached",
 }
+_WIDE = ("in seconds", "gap", "ACs")
 NOTE = (
     "Speed-up: baseline / arm, paired by seed, with its 95 % interval; ✓ marks an arm that is faster, ≥ and ≤ bounds. "
     "Gap: final test against the baseline's. Rate and ACs: spikes per neuron and time step, additions per sample, "
@@ -44,18 +45,20 @@ def grid_rows(summary: Summary) -> list[list[str]]:
     return [_cells("constant", row) for row in summary["constant_grid"]]
 
 
-def table(summary: Summary) -> "Table":
-    """The main table for a terminal of 100 columns or more."""
+def table(summary: Summary, width: int = 100) -> "Table":
+    """The main table for a terminal; below 100 columns without what the sentences under it say again."""
     from rich import box
     from rich.table import Table
 
     target = f"{summary['workload']}{' (quick)' if summary['quick'] else ''}: steps to {target_words(summary)}"
     shown = Table(title=target, caption=NOTE, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
     shown.caption_justify = "left"
-    lines = [[_folded(cell) for cell in cells] for cells in rows(summary)]
-    for number, title in enumerate(header(summary)):
-        width = max(part.cell_len for cells in lines for part in cells[number].split("\n"))
-        shown.add_column(title, justify="left" if number == 0 else "right", min_width=width)
+    titles = header(summary)
+    kept = [number for number, title in enumerate(titles) if width >= 100 or title not in _WIDE]
+    lines = [[_folded(cells[number]) for number in kept] for cells in rows(summary)]
+    for number, title in enumerate(titles[number] for number in kept):
+        fit = max(part.cell_len for cells in lines for part in cells[number].split("\n"))
+        shown.add_column(title, justify="left" if number == 0 else "right", min_width=fit, overflow="fold")
     for arm, cells in zip(summary["arms"], lines, strict=True):
         shown.add_row(*cells, style="bold" if arm == "ahsar" else "")
     return shown
