@@ -4,7 +4,7 @@ import os
 
 from rich.console import Console
 
-WIDTH = 100  # of what goes to a file or a pipe; the comparison's whole table fits
+WIDTH = 110  # of what goes to a file or a pipe; the comparison's whole table fits
 
 
 def console() -> Console:

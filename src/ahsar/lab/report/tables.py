@@ -45,21 +45,25 @@ def grid_rows(summary: Summary) -> list[list[str]]:
     return [_cells("constant", row) for row in summary["constant_grid"]]
 
 
-def table(summary: Summary, width: int = 100) -> "Table":
-    """The main table for a terminal; below 100 columns without what the sentences under it say again."""
+def table(summary: Summary, width: int = 110) -> "Table":
+    """The main table for a terminal of `width` columns; if that is too few, without what the sentences under it say again."""
     from rich import box
     from rich.table import Table
 
     target = f"{summary['workload']}{' (quick)' if summary['quick'] else ''}: steps to {target_words(summary)}"
     shown = Table(title=target, caption=NOTE, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
     shown.caption_justify = "left"
-    titles = header(summary)
-    kept = [number for number, title in enumerate(titles) if width >= 100 or title not in _WIDE]
-    lines = [[_folded(cells[number]) for number in kept] for cells in rows(summary)]
-    for number, title in enumerate(titles[number] for number in kept):
-        fit = max(part.cell_len for cells in lines for part in cells[number].split("\n"))
-        shown.add_column(title, justify="left" if number == 0 else "right", min_width=fit, overflow="fold")
-    for arm, cells in zip(summary["arms"], lines, strict=True):
+    lines = [[_folded(cell) for cell in cells] for cells in rows(summary)]
+    columns = {title: [cells[number] for cells in lines] for number, title in enumerate(header(summary))}
+    fits = {
+        title: max(*map(len, title.split()), *(part.cell_len for cell in cells for part in cell.split("\n")))
+        for title, cells in columns.items()
+    }
+    if sum(fits.values()) + 3 * len(fits) > width:
+        columns = {title: cells for title, cells in columns.items() if title not in _WIDE}
+    for number, title in enumerate(columns):
+        shown.add_column(title, justify="right" if number else "left", min_width=fits[title], overflow="fold")
+    for arm, cells in zip(summary["arms"], zip(*columns.values(), strict=True), strict=True):
         shown.add_row(*cells, style="bold" if arm == "ahsar" else "")
     return shown
 
