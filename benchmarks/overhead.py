@@ -1,4 +1,5 @@
-"""What being attached costs: step time, memory and host syncs, against the same model detached, interleaved in one run.
+"""What being attached costs: step time, memory and host syncs, against the same model detached, interleaved in one run;
+and what the import costs beyond torch's.
 
     python -m benchmarks.overhead [--rounds 15] [--block 10] [--threads 2] [--device cpu] [--out overhead.json]
 
@@ -13,6 +14,8 @@ import json
 import platform
 import random
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +178,13 @@ def measure(name: str, rounds: int, block: int, device: torch.device) -> dict[st
     return result
 
 
+def import_seconds(repeats: int = 5) -> float:
+    """Median seconds that `import ahsar` takes after `import torch`, each time in a new process."""
+    code = "import time, torch; begun = time.perf_counter(); import ahsar; print(time.perf_counter() - begun)"
+    outputs = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(repeats)]
+    return statistics.median(map(float, outputs))
+
+
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description="Cost of being attached, against the same model detached.")
     parser.add_argument("--rounds", type=int, default=15)
@@ -188,7 +198,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     device = torch.device(options.device)
     place = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{options.threads} CPU threads"
     report: dict[str, Any] = {"device": place, "torch": torch.__version__, "python": platform.python_version()}
-    report.update(rounds=options.rounds, block=options.block, workloads={})
+    report.update(rounds=options.rounds, block=options.block, workloads={}, import_seconds=import_seconds())
+    print(f"import ahsar, beyond import torch: {report['import_seconds'] * 1000:.0f} ms")
     for name in WORKLOADS:
         if options.only not in name:
             continue

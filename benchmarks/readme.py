@@ -69,7 +69,8 @@ def overhead() -> str:
     """What `python -m benchmarks.overhead` measured."""
     found = json.loads((RESULTS / "overhead.json").read_text(encoding="utf-8"))
     lines = [
-        f"Measured on {found['device']}, PyTorch {found['torch']}; {found['rounds']} rounds of {found['block']} steps.\n\n"
+        f"Measured on {found['device']}, PyTorch {found['torch']}; {found['rounds']} rounds of {found['block']} steps. "
+        f"`import ahsar` takes {found['import_seconds'] * 1000:.0f} ms beyond `import torch`.\n\n"
     ]
     lines.append("| | ms per step | detached again | interval 1 | interval 10 | bytes held | host copies per step |\n")
     lines.append("| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")

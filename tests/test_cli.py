@@ -109,7 +109,6 @@ def test_run_then_report(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     assert status == 0 and "step     10" in out
     record = json.loads((tmp_path / "one" / "ahsar-s1.jsonl").read_text())
     assert record["status"] == "done" and list((tmp_path / "one" / "tensorboard").rglob("events*"))
-    (tmp_path / "one" / "trials.jsonl").write_text(json.dumps(record) + "\n")
     status, out, _ = call(capsys, monkeypatch, "report", str(tmp_path / "one"))
     assert status == 0 and (tmp_path / "one" / "report.html").exists()
 
@@ -129,8 +128,6 @@ def test_report_of_several_folders(capsys: pytest.CaptureFixture[str], monkeypat
         file = tiny.write(tmp_path, steps=10, name=name)
         for arm in ("baseline", "ahsar"):
             call(capsys, monkeypatch, "run", str(file), "--arm", arm, "--out", str(tmp_path / name))
-        lines = [path.read_text() for path in sorted((tmp_path / name).glob("*.jsonl"))]
-        (tmp_path / name / "trials.jsonl").write_text("".join(lines))
         folders.append(str(tmp_path / name))
     status, _, err = call(capsys, monkeypatch, "report", *folders, "--out", str(tmp_path / "both"))
     assert status == 0, err

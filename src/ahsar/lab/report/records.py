@@ -22,19 +22,24 @@ _NEEDED_DONE = (*_NEEDED, "steps_to_target", "seconds_to_target", "final_test", 
 
 
 def read(out: Path) -> list[Record]:
-    """The records of `out`/trials.jsonl, in the order of the file; blank lines are skipped.
+    """The records of `out`/trials.jsonl, or of the single trials that `ahsar run --out` left, in the order of the files.
 
-    Raises ResultsError, which names the file and the line, if it is missing, empty or corrupt.
+    Blank lines are skipped. Raises ResultsError, which names the file and the line, if there is none or one is corrupt.
     """
-    path = Path(out) / "trials.jsonl"
+    whole = Path(out) / "trials.jsonl"
+    singles = [] if whole.exists() else sorted(Path(out).glob("*-s*.jsonl"))
+    records = [record for path in singles or [whole] for record in _records(path)]
+    if not records:
+        raise ResultsError(f"{whole}: holds no trials: run `ahsar compare` with this --out folder again")
+    return records
+
+
+def _records(path: Path) -> list[Record]:
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read ({error.strerror}): give the --out folder of a comparison") from error
-    records = [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
-    if not records:
-        raise ResultsError(f"{path}: holds no trials: run `ahsar compare` with this --out folder again")
-    return records
+    return [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def _record(line: bytes, where: str) -> Record:
