@@ -382,7 +382,6 @@ def test_a_model_may_move_to_another_device_after_attach() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("kind", models.KINDS)
 def test_a_model_may_move_to_a_gpu_after_attach(kind: str) -> None:
     model, twin = models.build(kind), models.build(kind)
