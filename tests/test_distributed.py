@@ -152,6 +152,9 @@ def refusals(rank: int) -> dict[str, str]:
     if rank == 0:  # a checkpoint that only one rank loads
         resumed.load_state_dict(homeostat.state_dict())
     told["resumed"] = refusal(resumed.step)
+    alike = stepped()
+    alike.load_state_dict(homeostat.state_dict())
+    told["all resumed"] = refusal(alike.step)
     told["fine"] = refusal(stepped().step)
     return told
 
@@ -264,6 +267,7 @@ TOLD = {
     "metric": r"ConfigError: .*must be finite",
     "resumed": r"StateError: rank 1 continues from another state than rank 0 \(steps, updated, scales\): load the same",
     "too late": r"StateError: rank 1 continues from another state than rank 0 \(scales\).*before the first step",
+    "all resumed": "no error",
     "fine": "no error",  # after all of these the ranks are still in step
 }
 

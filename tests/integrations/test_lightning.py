@@ -103,7 +103,8 @@ def test_it_trains_as_a_plain_loop(name: str, accumulate: int, tmp_path: Path) -
     from ahsar.integrations.lightning import AhsarCallback
 
     package = importlib.import_module(name)
-    callback, module = AhsarCallback(config=CONFIG), module_of(package, METRICS)
+    callback: Any = AhsarCallback(config=CONFIG)
+    module = module_of(package, METRICS)
     trainer = trainer_of(package, callback, tmp_path, accumulate_grad_batches=accumulate)
     trainer.fit(module, loader(), loader(1))
     as_by_hand(callback.homeostat, by_hand(METRICS, accumulate))
