@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
@@ -452,3 +453,19 @@ def test_two_copies_of_a_model_train_alike() -> None:
         losses = [models.train_step(m, optimizer, step) for step in range(10)]
         results.append((losses, homeostat.scales))
     assert results[0] == results[1]
+
+
+def test_a_step_that_the_gradient_scaler_skips_changes_nothing() -> None:
+    """Infinite gradients in mixed precision: what was sensed waits for the next step that is taken."""
+    model = models.build("buffer")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    homeostat, scaler = ahsar.attach(model, optimizer), GradScaler("cpu", init_scale=4.0)
+    for factor, steps in ((1.0, 1), (float("inf"), 1), (1.0, 2)):
+        optimizer.zero_grad()
+        before = homeostat.scales
+        scaler.scale(factor * model(models.batch(0)[0]).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert homeostat.steps == steps
+        assert (homeostat.scales == before) == (factor != 1.0)
+    assert homeostat.sizes[0] == 2 * 16 * models.STEPS * models.WIDTH

@@ -1,8 +1,12 @@
 """Sums over all ranks: one packed collective per update, nothing when training runs in one process."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from .errors import AttachError, StateError
 
 
 def active() -> bool:
@@ -21,16 +25,39 @@ def total(spikes: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     return packed[0].float(), packed[1].float()
 
 
-def agree(names: list[str]) -> list[str]:
+def agree(ran: list[str], layers: list[str], config: dict[str, Any], state: dict[str, Any]) -> list[str]:
     """The layers that ran on any rank, in one order for all: ranks may see no data, or other branches of the model.
 
-    Called once per training. The longest list goes first, then what only others name.
+    Called once per training, with more than one rank. The longest list goes first, then what only others name.
+
+    Raises, on every rank alike, what would else hang the next collective or let the ranks drift apart:
+        AttachError: ranks attached other layers, or with another Config.
+        StateError: some rank continues from another state.
     """
-    if not active():
-        return names
-    gathered: list[list[str]] = [[]] * dist.get_world_size()
-    dist.all_gather_object(gathered, names)
-    return list(dict.fromkeys(name for told in sorted(gathered, key=len, reverse=True) for name in told))
+    gathered: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(gathered, (ran, layers, config, state))
+    first = gathered[0]
+    for rank, told in enumerate(gathered):
+        if told[1] != first[1]:
+            lacks, adds = (", ".join(n for n in a if n not in b) for a, b in ((first[1], told[1]), (told[1], first[1])))
+            difference = f"lacks {lacks or 'none'} and adds {adds or 'none'}" if lacks or adds else "has them in another order"
+            raise AttachError(
+                f"the ranks attached different layers: beside rank 0, rank {rank} {difference}. "
+                "Build the same model, and attach it alike, on every rank"
+            )
+        if told[2] != first[2]:
+            raise AttachError(f"rank {rank} attached with another Config than rank 0 ({_different(told[2], first[2])})")
+        if told[3] != first[3]:
+            raise StateError(
+                f"rank {rank} continues from another state than rank 0 ({_different(told[3], first[3])}): load the same "
+                "checkpoint on every rank, and start the process group before the first step"
+            )
+    longest_first = sorted((told[0] for told in gathered), key=len, reverse=True)
+    return list(dict.fromkeys(name for names in longest_first for name in names))
+
+
+def _different(one: dict[str, Any], other: dict[str, Any]) -> str:
+    return ", ".join(name for name in one if one[name] != other[name])
 
 
 def mean(value: float, device: torch.device) -> float:

@@ -40,6 +40,7 @@ class Homeostat:
         self.attached = True
         self._paused = False
         self.updated = False
+        self._met = False  # whether the ranks were compared
         self.arrivals: list[Layer] = []  # layers that ran, in the order of their first forward
         self.held: dict[str, float] | None = None
         self._warned: set[str] = set()
@@ -100,8 +101,9 @@ class Homeostat:
     @torch.no_grad()
     def update(self, config: Config) -> None:
         """Equations (1) to (6) with the constants of `config`: the controller's own, or calibration's."""
+        ran = self._meet()
         if not self.updated:
-            self._sort_layers()
+            self._sort_layers(ran)
         spikes, counts = self._collect()
         # a copy that keeps the last size seen: layers may miss updates
         self.sizes = torch.where(counts > 0, counts, self.sizes)
@@ -119,10 +121,20 @@ class Homeostat:
             self.state = functional.react_and_diffuse(self.state, deviation, config.leak, config.reaction, config.diffusion)
             self._write()
 
-    def _sort_layers(self) -> None:
+    def _meet(self) -> list[str]:
+        """The names of the layers that ran, here or on any rank; the first update also compares the ranks."""
+        ran = [layer.name for layer in self.arrivals]
+        if (self._met and self.updated) or not distributed.active():
+            return ran
+        state = {name: getattr(self, name) for name in ("steps", "epochs", "gain", "updated", "held")}
+        state["scales"] = self.scale.tolist()
+        ran = distributed.agree(ran, self._names(), self.config.to_dict(), state)
+        self._met = True
+        return ran
+
+    def _sort_layers(self, ran: list[str]) -> None:
         """Put the layers into the order in which they ran: neighbours in equation (4) are neighbours in the network."""
         names = self._names()
-        ran = distributed.agree([layer.name for layer in self.arrivals])
         if not ran:
             checks.refuse_idleness()
         missing = [name for name in names if name not in ran]
@@ -185,16 +197,17 @@ class Homeostat:
             higher_is_better: False for a loss.
 
         Raises:
-            ConfigError: the metric is NaN or infinite; nothing has changed.
+            ConfigError: the metric is NaN or infinite, on any rank; nothing has changed.
             SensingError: no step was taken yet.
         """
         self._require_attached("epoch()")
         value = float(metric)
-        if not math.isfinite(value):
-            raise ConfigError(f"epoch({value}): the validation metric must be finite; did training diverge?")
         if not self.updated:
             raise SensingError("epoch() before the first step(): no rates are known yet; train, then close the epoch")
+        # first the mean: NaN on one rank must stop them all, not leave the others waiting
         value = distributed.mean(value if higher_is_better else -value, self.state.device)
+        if not math.isfinite(value):
+            raise ConfigError(f"epoch({float(metric)}): the validation metric must be finite; did training diverge?")
         config, device = self.config, self.state.device
         energy = distributed.mean(functional.energy(self.average, self.sizes).item(), device)
         progress = functional.progress(value, self.metric_mean, math.sqrt(self.metric_variance))
@@ -331,7 +344,12 @@ class Homeostat:
                 warnings.warn(message, UserWarning, stacklevel=3)
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take a step of the fast loop after every step of `optimizer`."""
+        """Take a step of the fast loop after every step of `optimizer`, and of no other."""
+        if self._optimizer_handle is not None:
+            self._optimizer_handle.remove()
+        # Accelerate, Fabric and Lightning wrap optimizers; the step that counts, and may be left out, is the inner one's
+        while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
+            optimizer = inner
         self._optimizer_handle = optimizer.register_step_post_hook(lambda *_: self.step())
 
     def _require_attached(self, call: str) -> None:

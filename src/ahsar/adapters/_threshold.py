@@ -141,8 +141,9 @@ class ShadowThreshold:
         return find_attribute(module, self.attribute)
 
     def value(self, module: nn.Module) -> Tensor:
-        """The original threshold, detached."""
+        """The original threshold, detached; whole, where FSDP gives each rank a part."""
         stored = torch.as_tensor(self._stored(module)).detach()
+        stored = stored.full_tensor() if hasattr(stored, "full_tensor") else stored  # type: ignore[attr-defined]
         return stored if self.reading is None else self.reading(stored)
 
     def write(self, module: nn.Module, scale: Tensor | float | None) -> None:
@@ -210,7 +211,9 @@ class ShadowThreshold:
         if self.scale is None:
             return
         source, scaled = find_attribute(module, self.attribute), self.effective(module).detach().clone()
-        if isinstance(source, nn.Parameter) and not shared:
+        if isinstance(source, nn.Parameter) and hasattr(source, "full_tensor"):
+            source.copy_(scaled)  # FSDP shards it: rebinding the data would leave the shard as it was
+        elif isinstance(source, nn.Parameter) and not shared:
             source.data = scaled
         elif isinstance(source, nn.Parameter):
             module._parameters[self.attribute] = nn.Parameter(scaled, requires_grad=source.requires_grad)

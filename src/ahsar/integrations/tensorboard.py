@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ahsar.homeostat import Homeostat
+from ahsar.integrations import readings
 
 
 class TensorBoardLogger:
@@ -19,9 +20,7 @@ class TensorBoardLogger:
 
     def log(self, homeostat: Homeostat, step: int) -> None:
         """Log the state of the controller at an optimiser step. Copies from the device: call it now and then."""
-        self.scalars(step, {f"rate/{name}": rate for name, rate in homeostat.rates.items()})
-        self.scalars(step, {f"scale/{name}": scale for name, scale in homeostat.scales.items()})
-        self.scalars(step, {"gain": homeostat.gain, "set-point": homeostat.set_point})
+        self.scalars(step, readings(homeostat))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Log numbers of your own beside them."""

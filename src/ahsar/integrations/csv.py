@@ -1,0 +1,64 @@
+"""Rates, scales and gain in a CSV file, one number per row: every plotting tool reads it, and a resumed run goes on in it."""
+
+import csv
+import os
+from pathlib import Path
+
+from ahsar.errors import DataError
+from ahsar.homeostat import Homeostat
+from ahsar.integrations import readings
+
+HEADER = ["step", "name", "value"]
+
+
+class CSVLogger:
+    """Appends to `path`, with the same calls as `TensorBoardLogger`.
+
+    A run that resumes from a checkpoint repeats some steps: rows from its first step on are dropped, so that each is there
+    once. A row that a killed process left incomplete is dropped too.
+
+    Raises:
+        DataError: the file exists and is no such log.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._resumed = self.path.exists() and self.path.stat().st_size > 0
+        if self._resumed and self._complete_rows()[:1] != [HEADER]:
+            raise DataError(f"{self.path} does not start with {','.join(HEADER)}: it is no log of CSVLogger; name another file")
+        self.file = self.path.open("a", newline="", encoding="utf-8")
+        self.writer = csv.writer(self.file)
+        if not self._resumed:
+            self.writer.writerow(HEADER)
+            self.file.flush()
+
+    def log(self, homeostat: Homeostat, step: int) -> None:
+        """Log the state of the controller at an optimiser step. Copies from the device: call it now and then."""
+        self.scalars(step, readings(homeostat))
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Log numbers of your own beside them."""
+        if self._resumed:
+            self._drop(step)
+        self.writer.writerows([step, name, value] for name, value in values.items())
+        self.file.flush()
+
+    def close(self) -> None:
+        self.file.close()
+
+    def _complete_rows(self) -> list[list[str]]:
+        text = self.path.read_bytes().decode("utf-8", errors="replace")
+        return list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
+
+    def _drop(self, step: int) -> None:
+        """Keep the rows before `step`, in a new file that takes the old one's place at once."""
+        self._resumed = False
+        header, *rows = self._complete_rows()
+        self.file.close()
+        whole = self.path.with_name(f"{self.path.name}.new")
+        with whole.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *(row for row in rows if int(row[0]) < step)])
+        os.replace(whole, self.path)
+        self.file = self.path.open("a", newline="", encoding="utf-8")
+        self.writer = csv.writer(self.file)
