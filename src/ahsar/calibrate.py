@@ -8,7 +8,7 @@ import torch
 
 from . import checks
 from .errors import SensingError
-from .snapshot import untouched
+from .snapshot import in_mode, untouched
 
 if TYPE_CHECKING:
     from .homeostat import Homeostat
@@ -19,14 +19,12 @@ def calibrate(homeostat: "Homeostat", batches: list[Any], forward: Callable[[Any
     if not batches:
         raise SensingError("calibrate() got no batches: give it a few inputs of the model")
     model = homeostat.model
-    flags = {module: module.training for module in model.modules()}
     sensing, done = homeostat.sensing, 0
     # a leak, and neighbours, would hold layers off the set-point; rates of another scale are old news
     constants = replace(homeostat.config, beta=0.0, leak=0.0, diffusion=0.0)
     _forget(homeostat)
     try:
-        with untouched(model) as snapshot, torch.no_grad():
-            model.train()
+        with in_mode(model, training=True), untouched(model) as snapshot, torch.no_grad():
             homeostat.sensing = True
             while done < updates and not _arrived(homeostat, tolerance):
                 forward(batches[done % len(batches)])
@@ -37,8 +35,6 @@ def calibrate(homeostat: "Homeostat", batches: list[Any], forward: Callable[[Any
     finally:
         homeostat.sensing = sensing
         _forget(homeostat)
-        for module, flag in flags.items():
-            module.training = flag
         homeostat.rewrite()
     homeostat.warn(checks.not_arrived(homeostat, tolerance))
     return done

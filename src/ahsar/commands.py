@@ -146,6 +146,24 @@ def tune(
     tune_one(workload, quick, data, seeds, rates)
 
 
+@app.command()
+def bake(
+    checkpoint: Annotated[Path, typer.Argument(help="Of `ahsar run --out`, or with your own `model` and `homeostat` states.")],
+    model: Annotated[str | None, typer.Option("--model", help="package.module:factory; not for one of `ahsar run`.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Default: CHECKPOINT with .baked before its ending.")] = None,
+    nir: Annotated[Path | None, typer.Option("--nir", help="Also write the model as NIR here.")] = None,
+    input_shape: Annotated[str | None, typer.Option("--input", help="Shape of an input, for NIR: 1,3,32,32.")] = None,
+) -> None:
+    """Write a saved model with its scaled thresholds baked in, to run and export without ahsar."""
+    from .baking import bake_checkpoint
+
+    target = out or checkpoint.with_name(f"{checkpoint.stem}.baked{checkpoint.suffix}")
+    baked = bake_checkpoint(checkpoint, model, target, nir, input_shape)
+    for name, threshold in baked["thresholds"].items():
+        _print(f"{name}  threshold {threshold if isinstance(threshold, float) else threshold.tolist()}")
+    _print(f"baked: {target}" + (f"; NIR: {nir}" if nir else ""))
+
+
 def _print(what: Any) -> None:
     from .lab.console import console
 

@@ -25,6 +25,10 @@ class StateError(AhsarError):
     """A saved state does not belong to this model or this version."""
 
 
+class ExportError(AhsarError):
+    """A model cannot be exported or baked as asked; no file was written."""
+
+
 class WorkloadError(AhsarError):
     """A workload, an arm or one of its fields is unknown or out of range."""
 

@@ -34,7 +34,7 @@ def inspect_target(target: str, input_shape: str | None = None) -> list[Row]:
         AttachError: the target cannot be imported, or gives no model; or the model has no spiking layer at all.
         DataError: `input_shape` is no list of sizes, or the model does not take it.
     """
-    model = _build(target)
+    model = build_model(target)
     shapes = {} if input_shape is None else _output_shapes(model, input_shape)
     rows = [_row(found, shapes) for found in discover(model)]
     if not rows:
@@ -46,7 +46,8 @@ def inspect_target(target: str, input_shape: str | None = None) -> list[Row]:
     return rows
 
 
-def _build(target: str) -> nn.Module:
+def build_model(target: str) -> nn.Module:
+    """The model of `package.module:factory`, found from the working directory as well; raises AttachError if there is none."""
     module_name, colon, attribute = target.partition(":")
     if not colon or not attribute:
         raise AttachError(f"{target!r}: write package.module:factory")

@@ -55,6 +55,18 @@ class Snapshot:
 
 
 @contextmanager
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """Put the whole model into training or eval mode, and give every module its own flag back."""
+    flags = {module: module.training for module in model.modules()}
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, flag in flags.items():
+            module.training = flag
+
+
+@contextmanager
 def untouched(model: nn.Module) -> Iterator[Snapshot]:
     """Leave the model's state and the random generators of Python and torch as they are found."""
     snapshot = Snapshot(model)

@@ -91,7 +91,8 @@ class FloatThreshold:
             module.__dict__.pop(self.attribute, None)
 
     def bake(self, module: nn.Module, shared: bool) -> None:
-        """Nothing to do: the module holds the scaled threshold already."""
+        """The module holds the scaled threshold already; from now on it is the original."""
+        self.original = find_attribute(module, self.attribute)
 
     def _set(self, module: nn.Module, value: Any) -> None:
         setattr(module, self.attribute, value)

@@ -66,7 +66,7 @@ def run_one(
     accelerator: str,
     precision: str,
 ) -> None:
-    """One trial in this process, a line per evaluation, and its record as OUT/NAME.jsonl."""
+    """One trial in this process, a line per evaluation, and its record and model as OUT/NAME.jsonl and .pt."""
     console = make_console()
     spec = load(name, quick)
     expanded = arms.expand([arm], spec)
@@ -85,7 +85,9 @@ def run_one(
             highlight=False,
         )
 
-    record = trial.run(spec, splits, arm, seed, report=show, accelerator=accelerator, precision=precision, tensorboard=folder)
+    model_file = None if out is None else out / f"{trial.name_of(arm, seed)}.pt"
+    options = {"accelerator": accelerator, "precision": precision, "tensorboard": folder, "keep": model_file}
+    record = trial.run(spec, splits, arm, seed, report=show, **options)
     reached = record["steps_to_target"]
     console.print(
         f"test {spec.target.metric} {record['final_test']:.4f}, mean rate {record['mean_rate']:.3f}, "
@@ -96,7 +98,7 @@ def run_one(
         console.print(f"tensorboard --logdir {folder}")
     if out is not None:
         write_atomically(out / f"{record['trial']}.jsonl", json.dumps(record) + "\n")
-        console.print(f"record: {out / (record['trial'] + '.jsonl')}", soft_wrap=True)
+        console.print(f"record: {out / (record['trial'] + '.jsonl')}; model: {model_file}", soft_wrap=True)
 
 
 def tune_one(name: str, quick: bool, source: Path | None, seeds: int, rates: str) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def run(
     accelerator: str = "auto",
     precision: Any = "32-true",
     tensorboard: Path | None = None,
+    keep: Path | None = None,
 ) -> Record:
     """Train and score; deterministic for a seed on one machine. Initialisation, data order and evaluation steps depend on
     the seed alone, so arms are paired.
@@ -69,6 +71,7 @@ def run(
         report: called with every point of the curve as it comes.
         accelerator, precision: of lightning-fabric.
         tensorboard: a folder to log rates, scales and gain to.
+        keep: a file for the trained model and its controller's state, which `ahsar bake` reads.
 
     Returns:
         The record of `header`, filled; status "done".
@@ -140,6 +143,8 @@ def run(
     record.update(activity.per_sample())
     record["seconds"], record["seconds_with_evaluation"] = seconds, time.perf_counter() - started
     record["digest"] = _digest(model)
+    if keep is not None:
+        _keep(keep, workload, splits, model, homeostat)
     record["status"] = "done"
     return record
 
@@ -209,6 +214,13 @@ def _digest(model: nn.Module) -> str:
     for name in sorted(kept):
         digest.update(name.encode() + kept[name].detach().cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _keep(path: Path, workload: Workload, splits: Splits, model: nn.Module, homeostat: Homeostat | None) -> None:
+    about = {"workload": asdict(workload), "sample_shape": list(splits.sample_shape), "classes": splits.classes}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = None if homeostat is None else homeostat.state_dict()
+    torch.save({"model": model.state_dict(), "homeostat": state, "about": about}, path)
 
 
 def _logger(folder: Path | None, name: str) -> Callable[[Record, Homeostat | None], None]:

@@ -184,6 +184,12 @@ def load(name: str | Path, quick: bool = False) -> Workload:
         raise WorkloadError(f"{path}: {error}") from None
 
 
+def from_dict(values: dict[str, Any]) -> Workload:
+    """The workload of which `dataclasses.asdict` gave these values; raises WorkloadError as `load` does."""
+    table = dict(values)
+    return _sections(table, table.pop("quick", False))
+
+
 def _parse(table: dict[str, Any], quick: bool) -> Workload:
     changes = table.pop("quick", {})
     _expect_keys(changes, "quick.", set(_SECTIONS))
