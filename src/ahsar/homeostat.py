@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -309,10 +308,8 @@ class Homeostat:
     def bake(self) -> None:
         """Write the scaled thresholds into the model for good and detach: it runs, saves and exports without ahsar."""
         self._require_attached("bake()")
-        owners = Counter(id(p) for module in self.model.modules() for p in module._parameters.values() if p is not None)
         for layer in self.layers:
-            parameter = layer.module._parameters.get(layer.threshold.attribute)
-            layer.threshold.bake(layer.module, shared=owners[id(parameter)] > 1)
+            layer.threshold.bake(layer.module, shared=layer.threshold.shared(layer.module, self.model))
         self._unhook()
 
     def _unhook(self) -> None:
