@@ -38,6 +38,7 @@ class Case:
         spikes: output of one forward -> its spikes.
         rest: resting potential.
         slope: dθ/dθ⁰ as the module stores them, at scale s.
+        copies: whether the framework itself makes a true deep copy of it.
         rounding: s θ⁰ of a rebuilt module is computed in another precision, so comparisons allow for rounding.
     """
 
@@ -54,6 +55,7 @@ class Case:
     rest: float = 0.0
     slope: Callable[[Tensor, float], Any] = lambda stored, scale: scale
     rounding: bool = False
+    copies: bool = True
 
     def __str__(self) -> str:
         return self.name

@@ -19,7 +19,7 @@ if INSTALLED:
     with warnings.catch_warnings():
         # Norse 1.1.0 scripts functions when it is imported, which PyTorch deprecates from 2.11 on
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
-        import norse.torch
+        importlib.import_module("norse.torch")
 
 
 def whole(module: Any, x: Tensor) -> list[Any]:
@@ -62,16 +62,18 @@ def _put(tree: Any, fields: tuple[str, ...], value: Any) -> Any:
 
 
 def _cases() -> Iterator[Case]:
-    import norse.torch as norse
     from norse.torch.functional import coba_lif, izhikevich, lif, lif_adex_refrac, lif_correlation, reset
     from norse.torch.functional.coba_lif import CobaLIFState
     from norse.torch.module.lif_adex_refrac import LIFAdExRefracRecurrent
 
-    one, recurrent, square = torch.tensor(1.0), {"autapses": True}, (NEURONS, NEURONS)
+    norse: Any = importlib.import_module("norse.torch")
+    square: tuple[int, ...] = (NEURONS, NEURONS)
+    recurrent: dict[str, Any] = {"autapses": True}
+    usual = {"threshold": torch.tensor(1.0), "writer": "tensor", "attribute": "p.v_th", "drive": 10.0}
 
-    def case(label: str, cls: Any, parameters: Any, run: Run, *args: Any, of: dict[str, Any] | None = None, **kwargs: Any) -> Case:
+    def case(label: str, cls: Any, parameters: Any, run: Run, *args: Any, of: Any = None, **kwargs: Any) -> Case:
         """`of`: fields of the Case that differ from the usual."""
-        given: dict[str, Any] = {"threshold": one, "writer": "tensor", "attribute": "p.v_th", "drive": 10.0, **(of or {})}
+        given: dict[str, Any] = {**usual, **(of or {})}
         fields = tuple(given["attribute"].split(".")[1:])
         return Case(label, _builder(cls, parameters, fields, *args, **kwargs), run, **given)
 
@@ -118,7 +120,7 @@ def _cases() -> Iterator[Case]:
     yield case("IAFCell", norse.IAFCell, norse.IAFParameters(), steps, of={"drive": 1.5})
     yield case("IAF", norse.IAF, norse.IAFParameters(), whole, of={"drive": 1.5})
 
-    rates = {"tau_mem_inv": torch.tensor(300.0), "tau_syn_inv": torch.tensor(500.0)}
+    rates: dict[str, Any] = {"tau_mem_inv": torch.tensor(300.0), "tau_syn_inv": torch.tensor(500.0)}
     yield from family("LSNN", norse.LSNNParameters(**rates))
     for cls, run in ((norse.LSNN, whole), (norse.LSNNCell, steps)):
         yield case(f"{cls.__name__}-adjoint", cls, norse.LSNNParameters(**rates), run, adjoint=True)

@@ -185,7 +185,7 @@ def check_copy(case: Case, duplicate: Callable[[nn.Module], nn.Module]) -> None:
     same(trace(case, module), wanted)
 
 
-@each_case
+@pytest.mark.parametrize("case", [case for case in CASES if case.copies], ids=str)
 def test_deepcopy_is_equal_and_independent(case: Case) -> None:
     check_copy(case, copy.deepcopy)
 

@@ -53,13 +53,13 @@ def _fields(parameters: Any) -> tuple[str, ...]:
 
 
 def _rest(module: Any, fields: tuple[str, ...]) -> Tensor:
-    """The resting potential: that of Izhikevich's model is where it starts."""
+    """The resting potential, detached: Norse makes some of them require a gradient. Izhikevich's model starts from it."""
     if hasattr(module, "spiking_method"):
-        return torch.as_tensor(module.spiking_method.s.v)
+        return torch.as_tensor(module.spiking_method.s.v).detach()
     parameters = module.p
     for name in fields[:-1]:
         parameters = getattr(parameters, name)
-    return torch.as_tensor(next((getattr(parameters, name) for name in _RESTS if hasattr(parameters, name)), 0.0))
+    return torch.as_tensor(next((getattr(parameters, name) for name in _RESTS if hasattr(parameters, name)), 0.0)).detach()
 
 
 def _threshold(module: Any) -> FieldThreshold:
