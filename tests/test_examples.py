@@ -1,5 +1,6 @@
 """Every example runs, and shows what it promises."""
 
+import importlib.util
 import runpy
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,21 @@ def load(name: str) -> dict[str, Any]:
 
 
 def test_no_example_is_left_out() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"own_neuron.py", "snntorch_digits.py"}
+    digits = {f"{framework}_digits.py" for framework in ("norse", "sinabs", "snntorch")}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {"own_neuron.py", *digits}
 
 
 def test_snntorch_digits_learns() -> None:
     assert load("snntorch_digits.py")["main"](epochs=2) > 0.8
+
+
+# Norse 1.1.0 scripts functions when it is imported, which PyTorch deprecates from 2.11 on
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("framework", ["norse", "sinabs"])
+def test_digits_are_learnt(framework: str) -> None:
+    if importlib.util.find_spec(framework) is None:
+        pytest.skip(f"needs {framework}")
+    assert load(f"{framework}_digits.py")["main"](epochs=3) > 0.8
 
 
 def test_own_neuron_reaches_the_set_point(capsys: pytest.CaptureFixture[str]) -> None:

@@ -250,8 +250,12 @@ def test_rates_equal_those_of_the_state_hooks_and_the_regularisation_of_norse() 
     regularisation = norse.RegularizationCell()
     homeostat = ahsar.attach(net, config=ahsar.Config(set_point=0.05))
     seen: dict[nn.Module, list[torch.Tensor]] = {}
-    for sequence in (net, net[2]):
-        sequence.register_forward_state_hooks(lambda module, args, output: seen.setdefault(module, []).append(output[0].detach()))
+
+    def watch(module: nn.Module, args: Any, output: Any) -> None:
+        seen.setdefault(module, []).append(output[0].detach())
+
+    net.register_forward_state_hooks(watch)
+    net[2].register_forward_state_hooks(watch)
     last = net[4].register_forward_hook(lambda module, args, output: regularisation(*output) and None)
     for seed in range(3):
         net(20 * torch.randn(STEPS, 5, NEURONS, generator=torch.Generator().manual_seed(seed)))

@@ -210,9 +210,8 @@ def test_a_copy_that_sinabs_cannot_make_still_says_so() -> None:
 
 @pytest.mark.parametrize("by", ["batch_size", "num_timesteps"])
 def test_squeezed_layers_have_the_rate_of_their_parents(by: str) -> None:
-    plain, squeezed = lif(), layers.LIFSqueeze(
-        **{by: BATCH if by == "batch_size" else STEPS}, tau_mem=5.0, norm_input=False, spike_fn=activation.SingleSpike
-    )
+    plain, size = lif(), {by: BATCH if by == "batch_size" else STEPS}
+    squeezed = layers.LIFSqueeze(**size, tau_mem=5.0, norm_input=False, spike_fn=activation.SingleSpike)
     homeostat = attach(plain, squeezed)
     homeostat.hold(0.6)
     a, b = plain(batch()), squeezed(batch().flatten(0, 1))

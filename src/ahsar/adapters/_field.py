@@ -46,7 +46,7 @@ class FieldThreshold(ShadowThreshold):
     def _keep(self, module: nn.Module, value: Any) -> None:
         module.__dict__[self.attribute] = self._cover(module, value)
 
-    def _parameters(self, module: nn.Module) -> Iterable[Any]:
+    def _held(self, module: nn.Module) -> Iterable[Any]:
         return _leaves(module.__dict__.get(self.attribute, ()))
 
 

@@ -159,7 +159,7 @@ class ShadowThreshold:
         stores = (module._parameters, module._buffers)
         next((store for store in stores if self.attribute in store), module.__dict__)[self.attribute] = value
 
-    def _parameters(self, module: nn.Module) -> Iterable[Any]:
+    def _held(self, module: nn.Module) -> Iterable[Any]:
         """The Parameters of any module that a threshold of this kind may be."""
         return module._parameters.values()
 
@@ -183,7 +183,12 @@ class ShadowThreshold:
         is_tensor = isinstance(source, Tensor)
         version = source._version if is_tensor and not source.is_inference() else 0
         cached = self._cached
-        if cached is not None and source is self._source and version == self._version and place in (None, cached.device):
+        if (
+            cached is not None
+            and source is self._source
+            and version == self._version
+            and (place is None or cached.device == place)
+        ):
             return cached
         scale = self.scale
         if scale is None:
@@ -258,7 +263,7 @@ class ShadowThreshold:
         stored = self._stored(module)
         if not isinstance(stored, nn.Parameter):
             return False
-        return sum(held is stored for other in model.modules() for held in self._parameters(other)) > 1
+        return sum(held is stored for other in model.modules() for held in self._held(other)) > 1
 
     def __getstate__(self) -> dict[str, Any]:
         # a cached tensor may belong to another device or graph in the copy: let it be computed anew
