@@ -308,8 +308,9 @@ class Homeostat:
     def bake(self) -> None:
         """Write the scaled thresholds into the model for good and detach: it runs, saves and exports without ahsar."""
         self._require_attached("bake()")
-        for layer in self.layers:
-            layer.threshold.bake(layer.module, shared=layer.threshold.shared(layer.module, self.model))
+        shared = [layer.threshold.shared(layer.module, self.model) for layer in self.layers]
+        for layer, is_shared in zip(self.layers, shared, strict=True):
+            layer.threshold.bake(layer.module, is_shared)
         self._unhook()
 
     def _unhook(self) -> None:

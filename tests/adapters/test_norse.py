@@ -329,6 +329,7 @@ def test_bake_writes_a_parameter_of_one_cell_and_separates_that_of_several() -> 
     homeostat = ahsar.attach(several, layers=["cells.0", "cells.1"])
     homeostat.hold({"cells.0": 0.5, "cells.1": 2.0})
     homeostat.bake()
+    # a Parameter that is shared stays for who else holds it
     thresholds: Any = [cell.p.v_th for cell in several.cells]  # type: ignore[union-attr]
     assert [theta.item() for theta in thresholds] == [0.5, 2.0, 1.0]
     assert thresholds[2] is several.theta and all(isinstance(theta, nn.Parameter) for theta in thresholds)
@@ -355,6 +356,18 @@ def test_a_neuron_of_a_user_is_found_by_its_base_class_and_counted_by_its_non_ze
     assert cell(torch.tensor([[0.4, 0.6, 1.1, 2.0]]))[0].tolist() == [[0.0, 2.5, 2.5, 2.5]]
     homeostat.step()
     assert homeostat.rates == {"0": 0.75}
+
+
+def sparse_step_of_a_user(x: torch.Tensor, state: Any, p: Any, dt: float) -> Any:
+    return step_of_a_user(x, state, p, dt)[0].to_sparse(), state
+
+
+def test_sparse_spikes_of_a_user_are_counted_by_their_non_zeros() -> None:
+    cell = snn.SNNCell(sparse_step_of_a_user, lambda x: None, norse.LIFParameters())
+    homeostat = attach(cell)
+    assert cell(torch.tensor([[0.4, 0.6, 1.1, 2.0]]))[0].is_sparse
+    homeostat.step()
+    assert homeostat.rates == {"0": 0.5}
 
 
 def test_parameters_that_cannot_be_scaled_are_skipped_with_the_reason() -> None:
