@@ -1,5 +1,6 @@
 """Every example runs, and shows what it promises."""
 
+import importlib.util
 import os
 import re
 import runpy
@@ -31,12 +32,22 @@ def load(name: str) -> dict[str, Any]:
 
 
 def test_no_example_is_left_out() -> None:
+    digits = {f"{framework}_digits.py" for framework in ("norse", "sinabs", "snntorch")}
     names = {path.name for path in EXAMPLES.glob("*.py")}
-    assert names == {"own_neuron.py", "snntorch_digits.py", *(script[0] for script in SCRIPTS.values())}
+    assert names == {"own_neuron.py", *digits, *(script[0] for script in SCRIPTS.values())}
 
 
 def test_snntorch_digits_learns() -> None:
     assert load("snntorch_digits.py")["main"](epochs=2) > 0.8
+
+
+# Norse 1.1.0 scripts functions when it is imported, which PyTorch deprecates from 2.11 on
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("framework", ["norse", "sinabs"])
+def test_digits_are_learnt(framework: str) -> None:
+    if importlib.util.find_spec(framework) is None:
+        pytest.skip(f"needs {framework}")
+    assert load(f"{framework}_digits.py")["main"](epochs=3) > 0.8
 
 
 def test_own_neuron_reaches_the_set_point(capsys: pytest.CaptureFixture[str]) -> None:

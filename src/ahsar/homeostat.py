@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -322,10 +321,9 @@ class Homeostat:
     def bake(self) -> None:
         """Write the scaled thresholds into the model for good and detach: it runs, saves and exports without ahsar."""
         self._require_attached("bake()")
-        owners = Counter(id(p) for module in self.model.modules() for p in module._parameters.values() if p is not None)
-        for layer in self.layers:
-            parameter = layer.module._parameters.get(layer.threshold.attribute)
-            layer.threshold.bake(layer.module, shared=owners[id(parameter)] > 1)
+        shared = [layer.threshold.shared(layer.module, self.model) for layer in self.layers]
+        for layer, is_shared in zip(self.layers, shared, strict=True):
+            layer.threshold.bake(layer.module, is_shared)
         self._unhook()
 
     def _unhook(self) -> None:

@@ -1,5 +1,6 @@
 """One regulated layer: its hooks, what they sensed since the last update, and the writer of its threshold."""
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -46,14 +47,25 @@ class Layer:
         if isinstance(self.threshold, ShadowThreshold):
             self.handles.append(self.module.register_forward_pre_hook(self.before))
         self.handles.append(self.module.register_forward_hook(self.after, always_call=True))
+        if hasattr(type(self.module), "__deepcopy__"):
+            self.module.__dict__["__deepcopy__"] = self.copy_module
 
     def unhook(self) -> None:
         for handle in self.handles:
             handle.remove()
         self.handles.clear()
+        self.module.__dict__.pop("__deepcopy__", None)
+
+    def copy_module(self, memo: dict[int, Any]) -> nn.Module:
+        """A deep copy of the module with its hooks, where its class leaves them out (sinabs builds its copies anew)."""
+        copied = type(self.module).__deepcopy__(self.module, memo)  # type: ignore[attr-defined]
+        memo[id(self.module)] = copied
+        hooks = {name: value for name, value in self.module.__dict__.items() if "_hooks" in name or name == "__deepcopy__"}
+        copied.__dict__.update({name: copy.deepcopy(value, memo) for name, value in hooks.items()})
+        return copied
 
     def before(self, module: nn.Module, args: Any) -> None:
-        self.threshold.enter(module)  # type: ignore[union-attr]
+        self.threshold.enter(module, args)  # type: ignore[union-attr]
 
     def after(self, module: nn.Module, args: Any, output: Any) -> None:
         if isinstance(self.threshold, ShadowThreshold):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -30,13 +31,14 @@ class Case:
         threshold: θ⁰ as a user gives it.
         writer: "float" where the module holds a Python float, so that s θ⁰ is computed in double precision; "tensor" where
             it is computed in float32.
-        attribute: name of the threshold.
+        attribute: name of the threshold; dots lead into a tuple of parameters.
         learnable: whether it is a Parameter.
         shape: of the input.
         drive: standard deviation of the input.
         spikes: output of one forward -> its spikes.
         rest: resting potential.
         slope: dθ/dθ⁰ as the module stores them, at scale s.
+        copies: whether the framework itself makes a true deep copy of it.
         rounding: s θ⁰ of a rebuilt module is computed in another precision, so comparisons allow for rounding.
     """
 
@@ -53,6 +55,7 @@ class Case:
     rest: float = 0.0
     slope: Callable[[Tensor, float], Any] = lambda stored, scale: scale
     rounding: bool = False
+    copies: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -67,6 +70,10 @@ class Case:
         torch.default_generator.manual_seed(0)
         np.random.seed(0)
         return self.build(theta)
+
+    def stored(self, module: nn.Module) -> Any:
+        """What the module holds as its threshold."""
+        return attrgetter(self.attribute)(module)
 
     def input(self) -> Tensor:
         generator = torch.Generator().manual_seed(1)

@@ -44,7 +44,7 @@ class Skip:
 
 
 # Root package of a module's class -> the file here that knows it; loaded when such a module is first met.
-FRAMEWORKS = {"spikingjelly": "spikingjelly", "snntorch": "snntorch"}
+FRAMEWORKS = {"norse": "norse", "sinabs": "sinabs", "snntorch": "snntorch", "spikingjelly": "spikingjelly"}
 
 _user: dict[type, Adapter | Skip] = {}
 _known: dict[str, dict[type, Adapter | Skip]] = {}

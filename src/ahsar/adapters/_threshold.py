@@ -1,6 +1,6 @@
 """The two ways to write a threshold: as a Python float, or as a tensor that stands in during forward."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Real
 from typing import Any
 
@@ -94,6 +94,10 @@ class FloatThreshold:
         """The module holds the scaled threshold already; from now on it is the original."""
         self.original = find_attribute(module, self.attribute)
 
+    def shared(self, module: nn.Module, model: nn.Module) -> bool:
+        """A number is no one else's."""
+        return False
+
     def _set(self, module: nn.Module, value: Any) -> None:
         setattr(module, self.attribute, value)
         if self.wrote is not None:
@@ -126,6 +130,8 @@ class ShadowThreshold:
         find_attribute(module, attribute)
         self.attribute, self.rest, self.scaling, self.reading = attribute, rest, scaling, reading
         self.scale: Tensor | float | None = None
+        # `.to()` moves parameters and buffers, not plain attributes: these are scaled where the input is
+        self.follows = attribute not in module._parameters and attribute not in module._buffers
         self._depth = 0  # forwards under way; more than one where forward calls itself, or where Ctrl-C cut one short
         self._previous: Any = _Absent
         self._forget()
@@ -135,11 +141,28 @@ class ShadowThreshold:
         self._source: Any = None
         self._version = -1
 
-    def _stored(self, module: nn.Module) -> Any:
-        """What the module keeps, also while it is shadowed."""
+    def _behind(self, module: nn.Module) -> Any:
+        """What the module keeps under the attribute, also while it is shadowed."""
         if self._depth and self._previous is not _Absent:
             return self._previous
         return find_attribute(module, self.attribute)
+
+    def _stored(self, module: nn.Module) -> Any:
+        """The threshold that the module keeps."""
+        return self._behind(module)
+
+    def _cover(self, module: nn.Module, effective: Tensor) -> Any:
+        """What stands in for the attribute while the threshold is `effective`."""
+        return effective
+
+    def _keep(self, module: nn.Module, value: Any) -> None:
+        """Make `value` the threshold that the module keeps."""
+        stores = (module._parameters, module._buffers)
+        next((store for store in stores if self.attribute in store), module.__dict__)[self.attribute] = value
+
+    def _held(self, module: nn.Module) -> Iterable[Any]:
+        """The Parameters of any module that a threshold of this kind may be."""
+        return module._parameters.values()
 
     def value(self, module: nn.Module) -> Tensor:
         """The original threshold, detached; whole, where FSDP gives each rank a part."""
@@ -153,20 +176,29 @@ class ShadowThreshold:
         self.scale = scale
         self._forget()
 
-    def effective(self, module: nn.Module) -> Tensor:
-        """The scaled threshold, as the module's forward sees it. A Parameter's is computed in every forward, others once."""
+    def effective(self, module: nn.Module, place: torch.device | None = None) -> Tensor:
+        """The scaled threshold, as the module's forward sees it. A Parameter's is computed in every forward, others once.
+
+        `place`: device of the forward's input, where a threshold without dimensions goes that `.to()` does not move.
+        """
         source = self._stored(module)
         is_tensor = isinstance(source, Tensor)
         version = source._version if is_tensor and not source.is_inference() else 0
-        if self._cached is not None and source is self._source and version == self._version:
-            return self._cached
+        cached = self._cached
+        if (
+            cached is not None
+            and source is self._source
+            and version == self._version
+            and (place is None or cached.device == place)
+        ):
+            return cached
         scale = self.scale
         if scale is None:
             return torch.as_tensor(source)
         if isinstance(scale, Tensor):
-            source_device = source.device if is_tensor else scale.device
-            scale = scale if scale.device == source_device else scale.to(source_device)
-            stored = source if is_tensor else torch.tensor(float(source), device=source_device)
+            device = place or (source.device if is_tensor else scale.device)
+            scale = scale if scale.device == device else scale.to(device)
+            stored = source.to(device) if is_tensor else torch.tensor(float(source), device=device)
         else:
             stored = torch.as_tensor(source)
         scaled = scale_threshold(stored, scale, self.rest) if self.scaling is None else self.scaling(stored, scale)
@@ -176,14 +208,21 @@ class ShadowThreshold:
             self._cached, self._source, self._version = scaled, source, version
         return scaled
 
-    def enter(self, module: nn.Module) -> None:
-        """Before forward."""
+    def enter(self, module: nn.Module, args: Any = ()) -> None:
+        """Before forward; `args` are its positional arguments."""
         if self.scale is not None:
-            effective = self.effective(module)
+            effective = self.effective(module, self._place(module, args) if self.follows else None)
+            cover = self._cover(module, effective)
             if self._depth == 0:
                 self._previous = module.__dict__.get(self.attribute, _Absent)
-            module.__dict__[self.attribute] = effective
+            module.__dict__[self.attribute] = cover
             self._depth += 1
+
+    def _place(self, module: nn.Module, args: Any) -> torch.device | None:
+        stored = self._stored(module)
+        if isinstance(stored, Tensor) and stored.ndim > 0:
+            return None  # a tensor with dimensions is where its user put it
+        return args[0].device if args and isinstance(args[0], Tensor) else None
 
     def leave(self, module: nn.Module) -> None:
         """After forward, also when it raised."""
@@ -211,18 +250,24 @@ class ShadowThreshold:
         self.restore(module)
         if self.scale is None:
             return
-        source, scaled = find_attribute(module, self.attribute), self.effective(module).detach().clone()
+        self._forget()  # a cached one may lie on the input's device
+        source, scaled = self._stored(module), self.effective(module).detach().clone()
         if isinstance(source, nn.Parameter) and hasattr(source, "full_tensor"):
             source.copy_(scaled)  # FSDP shards it: rebinding the data would leave the shard as it was
         elif isinstance(source, nn.Parameter) and not shared:
             source.data = scaled
         elif isinstance(source, nn.Parameter):
-            module._parameters[self.attribute] = nn.Parameter(scaled, requires_grad=source.requires_grad)
-        elif self.attribute in module._buffers:
-            module._buffers[self.attribute] = scaled
+            self._keep(module, nn.Parameter(scaled, requires_grad=source.requires_grad))
         else:
-            module.__dict__[self.attribute] = scaled if isinstance(source, Tensor) else scaled.item()
+            self._keep(module, scaled if isinstance(source, Tensor) else scaled.item())
         self._forget()
+
+    def shared(self, module: nn.Module, model: nn.Module) -> bool:
+        """Whether the threshold is a Parameter that another module of `model` holds, too."""
+        stored = self._stored(module)
+        if not isinstance(stored, nn.Parameter):
+            return False
+        return sum(held is stored for other in model.modules() for held in self._held(other)) > 1
 
     def __getstate__(self) -> dict[str, Any]:
         # a cached tensor may belong to another device or graph in the copy: let it be computed anew
