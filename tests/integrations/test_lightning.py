@@ -198,6 +198,20 @@ def test_a_fresh_process_evaluates_with_the_scales_of_the_checkpoint(callback_of
     assert callback.homeostat.steps == 36 and callback.homeostat.epochs == 6
 
 
+def test_a_callback_takes_up_the_checkpoint_of_another_module_than_its_last(callback_of: Any, tmp_path: Path) -> None:
+    first = callback_of()
+    trainer = fit(first, tmp_path)
+    trainer.save_checkpoint(tmp_path / "all.ckpt")
+    second, module = callback_of(), module_of(L)
+    fit(second, tmp_path, max_epochs=1)  # with a module of its own
+    trainer = trainer_of(L, second, tmp_path, max_epochs=3)
+    trainer.fit(module, loader(), loader(1), ckpt_path=tmp_path / "all.ckpt", weights_only=True)  # no epoch is left
+    assert second.homeostat.model is module and second.homeostat.scales == first.homeostat.scales
+    second.homeostat.bake()
+    with pytest.raises(ahsar.AttachError, match="after detach"):
+        trainer.validate(module, loader(1), ckpt_path=tmp_path / "all.ckpt", verbose=False, weights_only=True)
+
+
 def test_the_checkpoint_of_another_architecture_is_refused(callback_of: Any, tmp_path: Path) -> None:
     callback = callback_of()
     fit(callback, tmp_path).save_checkpoint(tmp_path / "all.ckpt")

@@ -31,8 +31,6 @@ class AhsarCallback(Callback):
         metric: name of the validation metric, as given to `self.log`; None leaves the slow loop out.
         higher_is_better: False for a loss. config, layers: as for `ahsar.attach`.
         optimizer: which one to follow, where the module has several.
-
-    Its attribute `homeostat` is the controller, None before the first fit.
     """
 
     def __init__(
@@ -46,16 +44,17 @@ class AhsarCallback(Callback):
         super().__init__()
         self.metric, self.higher_is_better, self.optimizer = metric, higher_is_better, optimizer
         self.config, self.layers = config, layers
-        self.homeostat: ahsar.Homeostat | None = None
-        self._pending: dict[str, Any] = {}  # read from a checkpoint before there was a controller
+        self.homeostat: ahsar.Homeostat | None = None  # from the first fit on
+        self._pending: dict[str, Any] = {}  # read from a checkpoint, not yet in use
 
     def _attach(self, pl_module: Any) -> ahsar.Homeostat:
-        if self.homeostat is None or not self.homeostat.attached or self.homeostat.model is not pl_module:
-            self.homeostat = ahsar.attach(pl_module, config=self.config, layers=self.layers)
-        if self._pending:
-            self.homeostat.load_state_dict(self._pending)
+        own = self.homeostat
+        if own is None or own.model is not pl_module or not (own.attached or self._pending):
+            own = self.homeostat = ahsar.attach(pl_module, config=self.config, layers=self.layers)
+        if self._pending:  # refused after bake(): the model may hold scaled thresholds already
+            own.load_state_dict(self._pending)
             self._pending = {}
-        return self.homeostat
+        return own
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         if self.optimizer >= len(trainer.optimizers):
@@ -65,42 +64,37 @@ class AhsarCallback(Callback):
 
     def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
         step, every = trainer.global_step, trainer.log_every_n_steps
-        due = every and step % every == 0 and step != self._logged  # rarely: readings are copied from the device
-        if due and trainer.loggers and self.homeostat is not None:
-            self._logged = step
-            values = {f"ahsar/{name}": value for name, value in readings(self.homeostat).items()}
+        # rarely: readings are copied from the device
+        if every and step % every == 0 and step != self._logged and trainer.loggers and self.homeostat is not None:
+            self._logged, values = step, {f"ahsar/{name}": value for name, value in readings(self.homeostat).items()}
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=step)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._close_epoch(trainer)
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and self.metric is not None:
+            self._close_epoch(trainer, self.metric)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        if not trainer.enable_validation:
-            self._close_epoch(trainer)
+        if not trainer.enable_validation and self.metric is not None:
+            self._close_epoch(trainer, self.metric)
 
-    def _close_epoch(self, trainer: Any) -> None:
-        metrics = trainer.callback_metrics
-        if self.metric is not None and self.metric not in metrics:
+    def _close_epoch(self, trainer: Any, metric: str) -> None:
+        if metric not in (metrics := trainer.callback_metrics):
             raise ahsar.ConfigError(
-                f"AhsarCallback(metric={self.metric!r}): no such metric was logged; there are "
+                f"AhsarCallback(metric={metric!r}): no such metric was logged; there are "
                 f"{', '.join(sorted(metrics)) or 'none'}. Log it with self.log in validation_step, or name another one"
             )
-        if self.metric is not None and self.homeostat is not None and self.homeostat.updated:
-            self.homeostat.epoch(float(metrics[self.metric]), self.higher_is_better)
+        if self.homeostat is not None and self.homeostat.updated:
+            self.homeostat.epoch(float(metrics[metric]), self.higher_is_better)
 
-    def _before_evaluation(self, trainer: Any, pl_module: Any) -> None:
+    def _take_over(self, trainer: Any, pl_module: Any) -> None:
         if self._pending:  # a checkpoint of the model holds the original thresholds: evaluation needs the scales too
             self._attach(pl_module)
 
-    on_validation_start = on_test_start = on_predict_start = _before_evaluation
+    on_train_start = on_validation_start = on_test_start = on_predict_start = _take_over
 
     def state_dict(self) -> dict[str, Any]:
-        return self._pending if self.homeostat is None else self.homeostat.state_dict()
+        return self._pending or ({} if self.homeostat is None else self.homeostat.state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if self.homeostat is None:
-            self._pending = state_dict
-        elif state_dict:
-            self.homeostat.load_state_dict(state_dict)
+        self._pending = state_dict  # strategies differ in whether this comes before or after on_fit_start
