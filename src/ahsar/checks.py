@@ -7,13 +7,15 @@ from .errors import SensingError
 
 if TYPE_CHECKING:
     from .homeostat import Homeostat
+    from .layer import Layer
 
 
 def refuse_idleness() -> NoReturn:
     """Raise for an update that has nothing to act on."""
     raise SensingError(
         "step() without a training forward since the last update: no spiking layer ran. Call model.train() before "
-        "the forward, or wrap what should not count in homeostat.paused()"
+        "the forward, or wrap what should not count in homeostat.paused(); if the model was compiled before attach, hooks "
+        "cannot fire: attach first"
     )
 
 
@@ -74,4 +76,12 @@ def not_finite(homeostat: "Homeostat") -> dict[str, str]:
         "epoch; its scale was kept. Did training diverge? Lower the learning rate, or clip gradients"
         for name, count in homeostat.bad.items()
         if count > 0
+    }
+
+
+def compiled_numbers(layer: "Layer") -> dict[str, str]:
+    """A layer in a compiled model whose threshold is a number: it compiles anew when the number changes."""
+    return {
+        f"compiled {layer.name}": f"layer {layer.name!r} keeps its threshold as a number, which torch.compile takes for a "
+        "constant, so every update compiles anew: attach with compile=True"
     }

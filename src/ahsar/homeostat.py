@@ -17,6 +17,7 @@ from .config import Config
 from .errors import AttachError, ConfigError, SensingError
 from .layer import Layer
 from .state import VECTORS, load_state, save_state
+from .tally import add
 
 
 class Homeostat:
@@ -38,6 +39,7 @@ class Homeostat:
         self.history: list[dict[str, Any]] = []
         self.sensing = True
         self.attached = True
+        self.compiled = False  # whether any forward that senses was traced by torch.compile
         self._paused = False
         self.updated = False
         self.arrivals: list[Layer] = []  # layers that ran, in the order of their first forward
@@ -122,6 +124,10 @@ class Homeostat:
     def _sort_layers(self) -> None:
         """Put the layers into the order in which they ran: neighbours in equation (4) are neighbours in the network."""
         names = self._names()
+        for layer in self.layers:
+            # compiled code does not say again that it runs, should a state without arrivals have been loaded
+            if layer.tally is not None and not layer.fired and layer.tally.count:
+                layer.arrive()
         ran = distributed.agree([layer.name for layer in self.arrivals])
         if not ran:
             checks.refuse_idleness()
@@ -138,9 +144,10 @@ class Homeostat:
     def _collect(self) -> tuple[Tensor, Tensor]:
         """Sums of spikes and outputs since the last update, both [L], over all ranks; then start anew."""
         totals = [layer.spikes for layer in self.layers]
-        if all(total is None for total in totals) and not distributed.active():
+        tallies = [layer.tally for layer in self.layers if layer.tally is not None] if self.compiled else []
+        if all(total is None for total in totals) and not tallies and not distributed.active():
             checks.refuse_idleness()
-        device = next((total.device for total in totals if total is not None), self.state.device)
+        device = next((t.device for t in (*totals, *(tally.spikes for tally in tallies)) if t is not None), self.state.device)
         if device != self.state.device:
             self._move(device)
         zero = torch.zeros((), device=device)
@@ -149,11 +156,15 @@ class Homeostat:
         if self._counts is None or self._counts[0] != counts or self._counts[1].device != device:
             # copied to the device only when batch sizes change
             self._counts = counts, torch.tensor(counts, dtype=torch.float32).to(device, non_blocking=True)
+        seen = self._counts[1]
+        if tallies:
+            spikes, seen = add([layer.tally for layer in self.layers], spikes, seen)
+            # elsewhere than on the CPU a look would make the host wait
+            if device.type == "cpu" and not seen.any() and not distributed.active():
+                checks.refuse_idleness()
         for layer in self.layers:
             layer.forget()
-        if distributed.active():
-            return distributed.total(spikes, self._counts[1])
-        return spikes, self._counts[1]
+        return distributed.total(spikes, seen) if distributed.active() else (spikes, seen)
 
     def _write(self) -> None:
         """Equations (5) and (6): give every layer the scale of its state."""

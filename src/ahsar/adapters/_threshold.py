@@ -38,8 +38,13 @@ def find_attribute(module: nn.Module, attribute: str) -> Any:
     return value
 
 
-def threshold_of(module: nn.Module, attribute: str, rest: float = 0.0) -> "Threshold":
+def threshold_of(
+    module: nn.Module, attribute: str, rest: float = 0.0, number: "Callable[..., FloatThreshold] | None" = None
+) -> "Threshold":
     """The writer that fits what the module holds: a tensor, buffer or Parameter, or a number.
+
+    Args:
+        number: the writer of a number, if not `FloatThreshold`.
 
     Raises:
         AdapterError: it is something else, or `find_attribute` finds none.
@@ -48,10 +53,32 @@ def threshold_of(module: nn.Module, attribute: str, rest: float = 0.0) -> "Thres
     if isinstance(stored, Tensor):
         return ShadowThreshold(module, attribute, rest)
     if isinstance(stored, Real) and not isinstance(stored, bool):
-        return FloatThreshold(module, attribute, rest)
+        return (number or FloatThreshold)(module, attribute, rest)
     raise AdapterError(
         f"{type(module).__name__}.{attribute} is a {type(stored).__name__}: a number, tensor, buffer or Parameter is needed"
     )
+
+
+def _stored_in(module: nn.Module, attribute: str) -> Any:
+    for store in (module._parameters, module._buffers):
+        if attribute in store:
+            return store[attribute]
+    return getattr(module, attribute)
+
+
+def _store_in(module: nn.Module, attribute: str, value: Any) -> None:
+    for store in (module._parameters, module._buffers):
+        if attribute in store:
+            store[attribute] = value
+            return
+    setattr(module, attribute, value)
+
+
+def _as_factor(scale: Tensor | float | None, device: torch.device) -> Tensor:
+    if isinstance(scale, Tensor):
+        return scale.to(device)
+    with torch.inference_mode(False):
+        return torch.tensor(1.0 if scale is None else scale, device=device)
 
 
 class FloatThreshold:
@@ -127,6 +154,8 @@ class ShadowThreshold:
         self.scale: Tensor | float | None = None
         self._depth = 0  # forwards under way; more than one where forward calls itself, or where Ctrl-C cut one short
         self._previous: Any = _Absent
+        self.factor: Tensor | None = None  # the scale that compiled forwards read, once there are any: always a tensor
+        self._covered: Any = None  # what a compiled forward put aside, while it runs
         self._forget()
 
     def _forget(self) -> None:
@@ -149,6 +178,8 @@ class ShadowThreshold:
         """Use scale s from the next forward on; None stands for s = 1 and shadows nothing."""
         self.restore(module)
         self.scale = scale
+        if self.factor is not None:
+            self.factor = _as_factor(scale, self.factor.device)
         self._forget()
 
     def effective(self, module: nn.Module) -> Tensor:
@@ -188,20 +219,47 @@ class ShadowThreshold:
         if self._depth:
             self._depth -= 1
             if self._depth == 0:
-                self._uncover(module)
+                self._unshadow(module)
+        elif self._covered is not None:
+            self.uncover(module)
 
     def restore(self, module: nn.Module) -> None:
         """Take away what a forward left that no hook could follow (Ctrl-C); the original was never touched."""
         if self._depth:
             self._depth = 0
-            self._uncover(module)
+            self._unshadow(module)
+        self.uncover(module)
 
-    def _uncover(self, module: nn.Module) -> None:
+    def _unshadow(self, module: nn.Module) -> None:
         if self._previous is _Absent:
             module.__dict__.pop(self.attribute, None)
         else:
             module.__dict__[self.attribute] = self._previous
         self._previous = _Absent
+
+    # A compiler cannot follow a deletion from `__dict__`, so compiled forwards swap the entry itself and put it back.
+
+    def prepare(self, module: nn.Module) -> None:
+        """While a forward is traced: have the scale as a tensor where the threshold is."""
+        stored = self._stored(module)
+        device = stored.device if isinstance(stored, Tensor) else getattr(self.scale, "device", torch.device("cpu"))
+        if self.factor is None or self.factor.device != device:
+            self.factor = _as_factor(self.scale, device)
+
+    def cover(self, module: nn.Module) -> None:
+        """`enter` of a compiled forward; the scaling is part of it."""
+        assert self.factor is not None
+        stored = self._covered = _stored_in(module, self.attribute)
+        if not isinstance(stored, Tensor):
+            stored = self.factor.new_full((), float(stored))
+        scaled = scale_threshold(stored, self.factor, self.rest) if self.scaling is None else self.scaling(stored, self.factor)
+        _store_in(module, self.attribute, scaled)
+
+    def uncover(self, module: nn.Module) -> None:
+        """`leave` of a compiled forward."""
+        if self._covered is not None:
+            _store_in(module, self.attribute, self._covered)
+            self._covered = None
 
     @torch.no_grad()
     def bake(self, module: nn.Module, shared: bool) -> None:
