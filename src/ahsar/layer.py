@@ -13,7 +13,7 @@ from .adapters._base import unlimited
 from .adapters._tensor import TensorThreshold
 from .adapters._threshold import ShadowThreshold
 from .errors import AdapterError
-from .tally import Tally, while_tracing
+from .tally import Tally, inline_only, while_tracing
 
 if TYPE_CHECKING:
     from .homeostat import Homeostat
@@ -39,6 +39,7 @@ class Layer:
 
     def __init__(self, name: str, module: nn.Module, adapter: Adapter, owner: "Homeostat", compile: bool = False):
         self.name, self.module, self.adapter, self.owner = name, module, adapter, owner
+        self.compile = compile
         self.threshold = (adapter.compiled if compile and adapter.compiled else adapter.threshold)(module)
         self.binary = adapter.binary(module)
         self.limited = adapter.ceiling is not unlimited
@@ -52,6 +53,9 @@ class Layer:
     def hook(self) -> None:
         """Register the hooks; a threshold written as a float needs none before forward."""
         if isinstance(self.threshold, ShadowThreshold):
+            if self.compile:
+                # from the first forward on: a learnable threshold that is scaled is another kind of tensor
+                self.threshold.write(self.module, torch.ones(()))
             self.handles.append(self.module.register_forward_pre_hook(self.before))
         elif isinstance(self.threshold, TensorThreshold):
             self.threshold.write(self.module, None)
@@ -63,6 +67,7 @@ class Layer:
             handle.remove()
         self.handles.clear()
 
+    @inline_only
     def before(self, module: nn.Module, args: Any) -> None:
         if is_dynamo_compiling():
             self.ready()
@@ -70,11 +75,13 @@ class Layer:
         else:
             self.threshold.enter(module)  # type: ignore[union-attr]
 
+    @inline_only
     def place(self, module: nn.Module, args: Any) -> None:
         """Before forward: a tensor that stands for a number goes where the input is; `.to()` does not move it."""
         if args and isinstance(args[0], Tensor):
             self.settle(args[0].device)
 
+    @inline_only
     def after(self, module: nn.Module, args: Any, output: Any) -> None:
         if is_dynamo_compiling():
             if isinstance(self.threshold, ShadowThreshold):
@@ -134,7 +141,10 @@ class Layer:
 
     @while_tracing
     def ready(self) -> None:
-        self.threshold.prepare(self.module)  # type: ignore[union-attr]
+        # of all layers: hooks that are compiled on their own are shared by layers
+        for layer in self.owner.layers:
+            if isinstance(layer.threshold, ShadowThreshold):
+                layer.threshold.prepare(layer.module)
 
     @while_tracing
     def settle(self, device: torch.device) -> None:
@@ -143,8 +153,9 @@ class Layer:
     @while_tracing
     def begin(self, device: torch.device, shape: tuple[int, ...]) -> None:
         """Have a tally on the device, and note that the layer runs: traced code must do neither."""
-        if self.tally is None:
-            self.tally = Tally(device)
+        for layer in self.owner.layers:
+            layer.tally = layer.tally or Tally(device)
+        assert self.tally is not None
         self.tally.settle(device)
         self.owner.compiled = True
         if not self.fired:

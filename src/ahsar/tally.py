@@ -18,6 +18,18 @@ def while_tracing(function: Call) -> Call:
     return function
 
 
+def inline_only(function: Call) -> Call:
+    """Let torch.compile trace the function as part of what calls it, never alone: called from eager code, it stays eager.
+
+    The interface is private; a torch without it compiles such hooks on their own, which is right but slower.
+    """
+    frames = getattr(torch._C._dynamo, "eval_frame", None)
+    if hasattr(frames, "set_code_exec_strategy"):
+        skip = frames._FrameAction.SKIP  # type: ignore[union-attr]
+        frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(skip, skip))  # type: ignore[union-attr]
+    return function
+
+
 class Tally:
     """Two 0-d tensors of a layer, `spikes` (float32) and `count` (int64).
 

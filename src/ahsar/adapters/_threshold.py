@@ -59,19 +59,12 @@ def threshold_of(
     )
 
 
-def _stored_in(module: nn.Module, attribute: str) -> Any:
+def _home(module: nn.Module, attribute: str) -> dict[str, Any]:
+    """The dictionary in which a module keeps the attribute."""
     for store in (module._parameters, module._buffers):
         if attribute in store:
-            return store[attribute]
-    return getattr(module, attribute)
-
-
-def _store_in(module: nn.Module, attribute: str, value: Any) -> None:
-    for store in (module._parameters, module._buffers):
-        if attribute in store:
-            store[attribute] = value
-            return
-    setattr(module, attribute, value)
+            return store
+    return module.__dict__
 
 
 def _as_factor(scale: Tensor | float | None, device: torch.device) -> Tensor:
@@ -127,10 +120,11 @@ class FloatThreshold:
 
 
 class ShadowThreshold:
-    """Puts the scaled threshold into the module's `__dict__` for the time of a forward, and takes it out afterwards.
+    """Puts the scaled threshold in the place of the parameter, buffer or attribute for the time of a forward.
 
-    The parameter or buffer behind it is never written: state_dict, pickling and aliased storage stay as they are, and the
-    gradient to a learnable threshold flows through the scaling.
+    The tensor behind it is never written: state_dict, pickling and aliased storage stay as they are, and the gradient to a
+    learnable threshold flows through the scaling. It is put where the original is, not in `__dict__` before it: compiled code
+    that was traced without the latter does not look there, and would silently use the original.
 
     Args:
         attribute: name of a parameter, buffer, plain tensor or float.
@@ -154,6 +148,7 @@ class ShadowThreshold:
         self.scale: Tensor | float | None = None
         self._depth = 0  # forwards under way; more than one where forward calls itself, or where Ctrl-C cut one short
         self._previous: Any = _Absent
+        self._shadow: Any = None
         self.factor: Tensor | None = None  # the scale that compiled forwards read, once there are any: always a tensor
         self._covered: Any = None  # what a compiled forward put aside, while it runs
         self._forget()
@@ -165,8 +160,8 @@ class ShadowThreshold:
 
     def _stored(self, module: nn.Module) -> Any:
         """What the module keeps, also while it is shadowed."""
-        if self._depth and self._previous is not _Absent:
-            return self._previous
+        if self._depth:
+            return getattr(type(module), self.attribute) if self._previous is _Absent else self._previous
         return find_attribute(module, self.attribute)
 
     def value(self, module: nn.Module) -> Tensor:
@@ -209,9 +204,10 @@ class ShadowThreshold:
         """Before forward."""
         if self.scale is not None:
             effective = self.effective(module)
+            home = _home(module, self.attribute)
             if self._depth == 0:
-                self._previous = module.__dict__.get(self.attribute, _Absent)
-            module.__dict__[self.attribute] = effective
+                self._previous = home.get(self.attribute, _Absent)
+            home[self.attribute] = self._shadow = effective
             self._depth += 1
 
     def leave(self, module: nn.Module) -> None:
@@ -231,13 +227,12 @@ class ShadowThreshold:
         self.uncover(module)
 
     def _unshadow(self, module: nn.Module) -> None:
+        home = _home(module, self.attribute)
         if self._previous is _Absent:
-            module.__dict__.pop(self.attribute, None)
-        else:
-            module.__dict__[self.attribute] = self._previous
-        self._previous = _Absent
-
-    # A compiler cannot follow a deletion from `__dict__`, so compiled forwards swap the entry itself and put it back.
+            home.pop(self.attribute, None)
+        elif home.get(self.attribute) is self._shadow:  # or else forward has set another threshold
+            home[self.attribute] = self._previous
+        self._previous, self._shadow = _Absent, None
 
     def prepare(self, module: nn.Module) -> None:
         """While a forward is traced: have the scale as a tensor where the threshold is."""
@@ -249,16 +244,17 @@ class ShadowThreshold:
     def cover(self, module: nn.Module) -> None:
         """`enter` of a compiled forward; the scaling is part of it."""
         assert self.factor is not None
-        stored = self._covered = _stored_in(module, self.attribute)
+        home = _home(module, self.attribute)
+        stored = self._covered = home[self.attribute]
         if not isinstance(stored, Tensor):
             stored = self.factor.new_full((), float(stored))
         scaled = scale_threshold(stored, self.factor, self.rest) if self.scaling is None else self.scaling(stored, self.factor)
-        _store_in(module, self.attribute, scaled)
+        home[self.attribute] = scaled
 
     def uncover(self, module: nn.Module) -> None:
         """`leave` of a compiled forward."""
         if self._covered is not None:
-            _store_in(module, self.attribute, self._covered)
+            _home(module, self.attribute)[self.attribute] = self._covered
             self._covered = None
 
     @torch.no_grad()
