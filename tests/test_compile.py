@@ -109,7 +109,7 @@ def test_batches_of_several_sizes() -> None:
         model = compiling.build("buffer")
         optimizer = models.adam(model)
         homeostat = ahsar.attach(model, optimizer, compile=True)
-        run = torch.compile(model, backend="aot_eager") if compiled else model
+        run: Any = torch.compile(model, backend="aot_eager") if compiled else model
         with counting() as counts:
             for step in range(12):
                 models.train_step(run, optimizer, step, size=4 + step % 4)
@@ -183,7 +183,7 @@ def test_checkpointing_around_compiled_code_changes_no_rate() -> None:
         model = compiling.build("buffer")
         homeostat = ahsar.attach(model, compile=True)
         run = torch.compile(model, backend="aot_eager")
-        call = partial(checkpoint, run, use_reentrant=False) if around else run
+        call: Any = partial(checkpoint, run, use_reentrant=False) if around else run
         call(X.clone().requires_grad_()).sum().backward()
         homeostat.step()
         rates.append(homeostat.rates)

@@ -156,6 +156,8 @@ def _build(found: Found, homeostat: Homeostat, compile: bool) -> Layer:
     except AhsarError as error:
         raise AttachError(f"layer {found.name!r}: {error}") from error
     above_rest = value - layer.threshold.rest
+    if above_rest.is_meta:  # nothing to look at yet
+        return layer
     if not bool(((above_rest > 0) & torch.isfinite(above_rest)).all()):
         raise AttachError(
             f"layer {found.name!r} ({type(found.module).__name__}): threshold {value.tolist()} is not above rest "

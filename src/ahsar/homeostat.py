@@ -47,7 +47,8 @@ class Homeostat:
         self._warned: set[str] = set()
         self._counts: tuple[list[int], Tensor] | None = None
         self._optimizer_handle: RemovableHandle | None = None
-        device = next((t.device for t in model.parameters()), torch.device("cpu"))
+        # on the CPU while the model is on the meta device: state must not be lost
+        device = next((t.device for t in model.parameters() if not t.is_meta), torch.device("cpu"))
         zeros = torch.zeros(len(layers), device=device)
         # h, r̄, its weight, n and s of the equations: float32 vectors [L], whatever the model's dtype
         self.state, self.average, self.weight, self.sizes = zeros, zeros, zeros, zeros

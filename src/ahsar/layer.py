@@ -1,6 +1,6 @@
 """One regulated layer: its hooks, what they sensed since the last update, and the writer of its threshold."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,7 @@ class Layer:
         if isinstance(self.threshold, ShadowThreshold):
             if self.compile:
                 # from the first forward on: a learnable threshold that is scaled is another kind of tensor
-                self.threshold.write(self.module, torch.ones(()))
+                self.threshold.write(self.module, torch.ones((), device="cpu"))
             self.handles.append(self.module.register_forward_pre_hook(self.before))
         elif isinstance(self.threshold, TensorThreshold):
             self.threshold.write(self.module, None)
@@ -97,7 +97,10 @@ class Layer:
 
     def sense(self, output: Any) -> None:
         """Add the spikes in `output` to the sums of this update; nothing leaves the device."""
-        spikes = self._spikes(output)
+        spikes = self.adapter.spikes(self.module, output)
+        if not isinstance(spikes, Tensor):
+            self._no_spikes(spikes)
+        spikes = spikes.detach()
         # A sum is ten times cheaper on CPU than counting non-zeros, and both carry NaN and infinity on to the rate.
         total = spikes.sum(dtype=torch.float32)
         if not self.binary:
@@ -114,7 +117,10 @@ class Layer:
         A compiler guards on every Python value that it reads and plays back every one that it writes, and refuses the latter
         within activation checkpointing: so this only adds to two tensors, which stay the same objects.
         """
-        spikes = self._spikes(output)
+        spikes = self.adapter.spikes(self.module, output)
+        if not isinstance(spikes, Tensor):
+            self._no_spikes(spikes)
+        spikes = spikes.detach()
         self.begin(spikes.device, tuple(int(size) for size in spikes.shape[1:]) if self.limited else ())
         assert self.tally is not None
         total = spikes.sum(dtype=torch.float32)
@@ -123,14 +129,11 @@ class Layer:
         self.tally.spikes.add_(total)
         self.tally.count.add_(spikes.numel())
 
-    def _spikes(self, output: Any) -> Tensor:
-        spikes = self.adapter.spikes(self.module, output)
-        if not isinstance(spikes, Tensor):
-            raise AdapterError(
-                f"layer {self.name!r}: {type(self.module).__name__} gave no spikes but a {type(spikes).__name__}; say where "
-                "they are with ahsar.register_adapter(cls, threshold=..., spikes=index, key or callable)"
-            )
-        return spikes.detach()
+    def _no_spikes(self, found: Any) -> NoReturn:
+        raise AdapterError(
+            f"layer {self.name!r}: {type(self.module).__name__} gave no spikes but a {type(found).__name__}; say where "
+            "they are with ahsar.register_adapter(cls, threshold=..., spikes=index, key or callable)"
+        )
 
     def arrive(self) -> None:
         """Tell the controller that this layer runs."""

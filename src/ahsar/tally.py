@@ -23,10 +23,10 @@ def inline_only(function: Call) -> Call:
 
     The interface is private; a torch without it compiles such hooks on their own, which is right but slower.
     """
-    frames = getattr(torch._C._dynamo, "eval_frame", None)
+    frames: Any = getattr(getattr(torch._C, "_dynamo", None), "eval_frame", None)
     if hasattr(frames, "set_code_exec_strategy"):
-        skip = frames._FrameAction.SKIP  # type: ignore[union-attr]
-        frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(skip, skip))  # type: ignore[union-attr]
+        skip = frames._FrameAction.SKIP
+        frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(skip, skip))
     return function
 
 

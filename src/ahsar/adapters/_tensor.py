@@ -20,10 +20,10 @@ class TensorThreshold(FloatThreshold):
     def write(self, module: Any, scale: Tensor | float | None) -> None:  # type: ignore[override]
         """Set rest + s (θ⁰ − rest); None stands for s = 1."""
         now = getattr(module, self.attribute)
-        device = scale.device if isinstance(scale, Tensor) else now.device if isinstance(now, Tensor) else None
+        device = scale.device if isinstance(scale, Tensor) else now.device if isinstance(now, Tensor) else "cpu"
         # not a tensor of inference mode: training may follow
         with torch.inference_mode(False), torch.no_grad():
-            original = torch.tensor(float(self.original), device=device)
+            original = torch.full((), float(self.original), device=device)  # torch.tensor would make the host wait
             self._set(module, original if scale is None else scale_threshold(original, scale, self.rest))
 
     def settle(self, module: Any, device: torch.device) -> None:

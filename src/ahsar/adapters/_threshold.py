@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..errors import AdapterError
 from ..functional import scale_threshold
 
+_NOWHERE: dict[str, Any] = {}
 Scaling = Callable[[Tensor, "Tensor | float"], Tensor]
 
 
@@ -71,7 +72,7 @@ def _as_factor(scale: Tensor | float | None, device: torch.device) -> Tensor:
     if isinstance(scale, Tensor):
         return scale.to(device)
     with torch.inference_mode(False):
-        return torch.tensor(1.0 if scale is None else scale, device=device)
+        return torch.full((), 1.0 if scale is None else float(scale), device=device)
 
 
 class FloatThreshold:
@@ -149,6 +150,7 @@ class ShadowThreshold:
         self._depth = 0  # forwards under way; more than one where forward calls itself, or where Ctrl-C cut one short
         self._previous: Any = _Absent
         self._shadow: Any = None
+        self._place = _NOWHERE
         self.factor: Tensor | None = None  # the scale that compiled forwards read, once there are any: always a tensor
         self._covered: Any = None  # what a compiled forward put aside, while it runs
         self._forget()
@@ -190,7 +192,7 @@ class ShadowThreshold:
         if isinstance(scale, Tensor):
             source_device = source.device if is_tensor else scale.device
             scale = scale if scale.device == source_device else scale.to(source_device)
-            stored = source if is_tensor else torch.tensor(float(source), device=source_device)
+            stored = source if is_tensor else torch.full((), float(source), device=source_device)
         else:
             stored = torch.as_tensor(source)
         scaled = scale_threshold(stored, scale, self.rest) if self.scaling is None else self.scaling(stored, scale)
@@ -204,10 +206,10 @@ class ShadowThreshold:
         """Before forward."""
         if self.scale is not None:
             effective = self.effective(module)
-            home = _home(module, self.attribute)
             if self._depth == 0:
-                self._previous = home.get(self.attribute, _Absent)
-            home[self.attribute] = self._shadow = effective
+                self._place = _home(module, self.attribute)
+                self._previous = self._place.get(self.attribute, _Absent)
+            self._place[self.attribute] = self._shadow = effective
             self._depth += 1
 
     def leave(self, module: nn.Module) -> None:
@@ -227,12 +229,11 @@ class ShadowThreshold:
         self.uncover(module)
 
     def _unshadow(self, module: nn.Module) -> None:
-        home = _home(module, self.attribute)
         if self._previous is _Absent:
-            home.pop(self.attribute, None)
-        elif home.get(self.attribute) is self._shadow:  # or else forward has set another threshold
-            home[self.attribute] = self._previous
-        self._previous, self._shadow = _Absent, None
+            self._place.pop(self.attribute, None)
+        elif self._place.get(self.attribute) is self._shadow:  # or else forward has set another threshold
+            self._place[self.attribute] = self._previous
+        self._previous, self._shadow, self._place = _Absent, None, _NOWHERE
 
     def prepare(self, module: nn.Module) -> None:
         """While a forward is traced: have the scale as a tensor where the threshold is."""

@@ -18,7 +18,7 @@ from ._tensor import TensorThreshold
 from ._threshold import FloatThreshold, ShadowThreshold, Threshold, threshold_of
 
 _FLOAT = ("BaseNode", "SimpleBaseNode", "ILCBaseNode")
-_GRADED = ("LIAFNode", "ILIFNode", "TernaryIFNode", "TernaryLIFNode")
+_GRADED = ("LIAFNode", "TernaryIFNode", "TernaryLIFNode")
 _SKIPPED = {
     "NonSpikingBaseNode": "it does not spike",
     "NoisyNonSpikingBaseNode": "it does not spike",
@@ -115,6 +115,8 @@ def entries() -> dict[type, Adapter | Skip]:
     named: dict[str, Adapter | Skip] = {
         **dict.fromkeys(_FLOAT, plain),
         **dict.fromkeys(_GRADED, graded),
+        # its operation refuses other surrogates, so it stays with numbers
+        "ILIFNode": Adapter("SpikingJelly", _v_threshold, refuse=_refuse),
         "NoisyBaseNode": Adapter("SpikingJelly", _v_threshold, spikes=_noiseless, refuse=_refuse, compiled=_tensor),
         "HalfThresholdIFNode": Adapter("SpikingJelly", _half_threshold, binary=_binary, refuse=_refuse),
         "ActivationAwareIFNode": Adapter("SpikingJelly", _buffer, binary=_binary, refuse=_refuse),
