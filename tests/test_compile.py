@@ -27,8 +27,10 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def fresh() -> Any:
+    """Neither compiled code nor settings outlive a test."""
     torch._dynamo.reset()
-    yield
+    with torch._dynamo.config.patch(skip_nnmodule_hook_guards=True):
+        yield
     torch._dynamo.reset()
 
 
@@ -150,6 +152,23 @@ def reset_and_evaluate(model: nn.Module, run: Any) -> None:
     with torch.no_grad():
         run(X)
     model.train()
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_models_of_one_class_with_and_without_controller_take_turns(before: bool) -> None:
+    model, plain = compiling.build("buffer"), compiling.build("buffer")
+    optimizers = models.adam(model), models.adam(plain)
+    run = torch.compile(plain, backend="eager")
+    if before:
+        run(X)
+    homeostat = ahsar.attach(model, optimizers[0], compile=True)
+    with counting() as counts:
+        own = torch.compile(model, backend="eager")
+        for step in range(6):
+            compiling.train(plain, run, optimizers[1], 1, step)
+            compiling.train(model, own, optimizers[0], 1, step)
+    assert counts.graphs == 2
+    assert homeostat.scales == pytest.approx(eager("buffer", 6).scales, abs=1e-5)
 
 
 # ---------------------------------------------------------------- activation checkpointing

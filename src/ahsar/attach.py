@@ -56,7 +56,8 @@ def attach(
         layers: which layers to regulate: a predicate `(name, module) -> bool`, or names. Default: all.
         compile: the model will be given to `torch.compile`. Thresholds that are numbers become tensors, which can change
             without compiling anew, and SpikingJelly's neurons use its PyTorch code, since its own operations take numbers
-            only. Right, but needless and perhaps slower, for a model that is not compiled.
+            only. Code that was compiled in this process is forgotten once, and compiled code henceforth looks at hooks,
+            lest a model with a controller runs code of one without. Needless, and perhaps slower, if nothing is compiled.
 
     Returns:
         The controller.
@@ -100,6 +101,8 @@ def attach_as(
     homeostat = Homeostat.__new__(kind)
     built = [_build(found, homeostat, compile) for found in chosen]
     kind.__init__(homeostat, model, config or Config(), built)
+    if compile:
+        _guard_hooks()
     try:
         for layer in built:
             layer.hook()
@@ -146,6 +149,15 @@ def _refuse_compiled(model: nn.Module, chosen: list[Found]) -> None:
             f"layer {', '.join(map(repr, late))} is in a compiled model, where hooks added now never fire: attach first, then "
             "call torch.compile(model) or model.compile()"
         )
+
+
+def _guard_hooks() -> None:
+    """Have compiled code check for hooks: by default, models of one class share it whether they have any or not."""
+    import torch._dynamo.config as settings
+
+    if settings.skip_nnmodule_hook_guards:
+        settings.skip_nnmodule_hook_guards = False
+        torch.compiler.reset()
 
 
 def _build(found: Found, homeostat: Homeostat, compile: bool) -> Layer:

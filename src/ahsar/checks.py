@@ -14,8 +14,8 @@ def refuse_idleness() -> NoReturn:
     """Raise for an update that has nothing to act on."""
     raise SensingError(
         "step() without a training forward since the last update: no spiking layer ran. Call model.train() before "
-        "the forward, or wrap what should not count in homeostat.paused(); if the model was compiled before attach, hooks "
-        "cannot fire: attach first"
+        "the forward, or wrap what should not count in homeostat.paused(); if it is compiled, "
+        "attach(compile=True) must come first: hooks cannot fire in a model compiled before attach"
     )
 
 
@@ -23,7 +23,8 @@ def refuse_silence(missing: list[str]) -> NoReturn:
     """Raise for layers whose hooks never fired: read as silent, they would drive their thresholds to the floor."""
     raise SensingError(
         f"layer {', '.join(map(repr, missing))} did not run in any training forward. If the model was compiled before "
-        "attach, or runs through to_functional_forward or a memory optimiser, hooks cannot fire: attach first. If it is only "
+        "attach, or runs through to_functional_forward or a memory optimiser, hooks cannot fire: attach first, with "
+        "compile=True where it is compiled. If it is only "
         'used in some forwards, set Config(unused="hold"); if it should not be regulated, leave it out with layers='
     )
 
