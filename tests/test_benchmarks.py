@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
+import torch._dynamo
 
-from benchmarks import overhead
+from benchmarks import compile, overhead
 
 
 def test_overhead_reports_ratios_memory_and_host_copies(tmp_path: Path) -> None:
@@ -31,3 +33,19 @@ def test_host_copies_are_counted() -> None:
         tensor.sum().item()
         _ = tensor + 1
     assert syncs.count == 2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+def test_the_benchmark_of_compiling_reports_ratios_and_graphs(tmp_path: Path) -> None:
+    threads, out = torch.get_num_threads(), tmp_path / "compile.json"
+    arguments = ["--rounds", "2", "--block", "1", "--threads", "1", "--backend", "aot_eager", "--only", "SpikingJelly"]
+    try:
+        torch._dynamo.reset()
+        compile.main([*arguments, "--out", str(out)])
+    finally:
+        torch.set_num_threads(threads)
+        torch._dynamo.reset()
+    (found,) = json.loads(out.read_text())["workloads"].values()
+    assert found["compiled_again"] == 0
+    assert [found[kind]["graphs"] for kind in compile.KINDS] == [0, 0, 1, 1]
+    assert found["compiled"]["ratio"] == 1 and found["compiled attached"]["ratio"] > 0

@@ -44,6 +44,7 @@ def attach(
     *,
     config: Config | None = None,
     layers: Selection = None,
+    compile: bool = False,
 ) -> Homeostat:
     """Regulate the firing rates of a model's spiking layers while it trains.
 
@@ -53,15 +54,19 @@ def attach(
         optimizer: the fast loop steps after each of its steps. Without one, call `homeostat.step()`.
         config: the constants; default `Config()`.
         layers: which layers to regulate: a predicate `(name, module) -> bool`, or names. Default: all.
+        compile: the model will be given to `torch.compile`. Thresholds that are numbers become tensors, which can change
+            without compiling anew, and SpikingJelly's neurons use its PyTorch code, since its own operations take numbers
+            only. Code that was compiled in this process is forgotten once, and compiled code henceforth looks at hooks,
+            lest a model with a controller runs code of one without. Needless, and perhaps slower, if nothing is compiled.
 
     Returns:
         The controller.
 
     Raises:
-        AttachError: the model is attached already, is a DataParallel, has no spiking layer, or a threshold is not
-            positive. The model is as it was.
+        AttachError: the model is attached already, is a DataParallel, is compiled, has no spiking layer, or a threshold is
+            not positive. The model is as it was.
     """
-    return attach_as(Homeostat, model, optimizer, config=config, layers=layers)
+    return attach_as(Homeostat, model, optimizer, config=config, layers=layers, compile=compile)
 
 
 def attached(model: nn.Module) -> Homeostat | None:
@@ -77,6 +82,7 @@ def attach_as(
     *,
     config: Config | None = None,
     layers: Selection = None,
+    compile: bool = False,
 ) -> Homeostat:
     """`attach` with a controller of another class, for experiments."""
     if not isinstance(model, nn.Module):
@@ -91,9 +97,12 @@ def attach_as(
     if layers_of(model):
         raise AttachError("this model, or a part of it, is attached already: call detach() or bake() on its Homeostat first")
     chosen = _select(model, discover(model), layers)
+    _refuse_compiled(model, chosen)
     homeostat = Homeostat.__new__(kind)
-    built = [_build(found, homeostat) for found in chosen]
+    built = [_build(found, homeostat, compile) for found in chosen]
     kind.__init__(homeostat, model, config or Config(), built)
+    if compile:
+        _guard_hooks()
     try:
         for layer in built:
             layer.hook()
@@ -129,14 +138,38 @@ def _select(model: nn.Module, found: list[Found], layers: Selection) -> list[Fou
     return chosen
 
 
-def _build(found: Found, homeostat: Homeostat) -> Layer:
+def _refuse_compiled(model: nn.Module, chosen: list[Found]) -> None:
+    """Hooks that come after the compiler never fire. What is compiled elsewhere in the model does no harm."""
+    # by name: importing torch._dynamo takes seconds
+    compiled = [m for m in model.modules() if m._compiled_call_impl is not None or type(m).__name__ == "OptimizedModule"]
+    inside = {part for module in compiled for part in module.modules()}
+    late = [item.name for item in chosen if item.module in inside]
+    if late:
+        raise AttachError(
+            f"layer {', '.join(map(repr, late))} is in a compiled model, where hooks added now never fire: attach first, then "
+            "call torch.compile(model) or model.compile()"
+        )
+
+
+def _guard_hooks() -> None:
+    """Have compiled code check for hooks: by default, models of one class share it whether they have any or not."""
+    import torch._dynamo.config as settings
+
+    if settings.skip_nnmodule_hook_guards:
+        settings.skip_nnmodule_hook_guards = False
+        torch.compiler.reset()
+
+
+def _build(found: Found, homeostat: Homeostat, compile: bool) -> Layer:
     assert found.adapter is not None
     try:
-        layer = Layer(found.name, found.module, found.adapter, homeostat)
+        layer = Layer(found.name, found.module, found.adapter, homeostat, compile)
         value = layer.threshold.value(found.module)
     except AhsarError as error:
         raise AttachError(f"layer {found.name!r}: {error}") from error
     above_rest = value - layer.threshold.rest
+    if above_rest.is_meta:  # nothing to look at yet
+        return layer
     if not bool(((above_rest > 0) & torch.isfinite(above_rest)).all()):
         raise AttachError(
             f"layer {found.name!r} ({type(found.module).__name__}): threshold {value.tolist()} is not above rest "

@@ -7,13 +7,15 @@ from .errors import SensingError
 
 if TYPE_CHECKING:
     from .homeostat import Homeostat
+    from .layer import Layer
 
 
 def refuse_idleness() -> NoReturn:
     """Raise for an update that has nothing to act on."""
     raise SensingError(
         "step() without a training forward since the last update: no spiking layer ran. Call model.train() before "
-        "the forward, or wrap what should not count in homeostat.paused()"
+        "the forward, or wrap what should not count in homeostat.paused(); if it is compiled, "
+        "attach(compile=True) must come first: hooks cannot fire in a model compiled before attach"
     )
 
 
@@ -21,7 +23,8 @@ def refuse_silence(missing: list[str]) -> NoReturn:
     """Raise for layers whose hooks never fired: read as silent, they would drive their thresholds to the floor."""
     raise SensingError(
         f"layer {', '.join(map(repr, missing))} did not run in any training forward. If the model was compiled before "
-        "attach, or runs through to_functional_forward or a memory optimiser, hooks cannot fire: attach first. If it is only "
+        "attach, or runs through to_functional_forward or a memory optimiser, hooks cannot fire: attach first, with "
+        "compile=True where it is compiled. If it is only "
         'used in some forwards, set Config(unused="hold"); if it should not be regulated, leave it out with layers='
     )
 
@@ -74,4 +77,12 @@ def not_finite(homeostat: "Homeostat") -> dict[str, str]:
         "epoch; its scale was kept. Did training diverge? Lower the learning rate, or clip gradients"
         for name, count in homeostat.bad.items()
         if count > 0
+    }
+
+
+def compiled_numbers(layer: "Layer") -> dict[str, str]:
+    """A layer in a compiled model whose threshold is a number: it compiles anew when the number changes."""
+    return {
+        f"compiled {layer.name}": f"layer {layer.name!r} keeps its threshold as a number, which torch.compile takes for a "
+        "constant, so every update compiles anew: attach with compile=True"
     }

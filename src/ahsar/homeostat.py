@@ -16,6 +16,7 @@ from .config import Config
 from .errors import AttachError, ConfigError, SensingError
 from .layer import Layer
 from .state import VECTORS, load_state, save_state
+from .tally import add
 
 
 class Homeostat:
@@ -37,6 +38,7 @@ class Homeostat:
         self.history: list[dict[str, Any]] = []
         self.sensing = True
         self.attached = True
+        self.compiled = False  # whether any forward that senses was traced by torch.compile
         self._paused = False
         self.updated = False
         self._met = False  # whether the ranks were compared
@@ -45,7 +47,8 @@ class Homeostat:
         self._warned: set[str] = set()
         self._counts: tuple[list[int], Tensor] | None = None
         self._optimizer_handle: RemovableHandle | None = None
-        device = next((t.device for t in model.parameters()), torch.device("cpu"))
+        # on the CPU while the model is on the meta device: state must not be lost
+        device = next((t.device for t in model.parameters() if not t.is_meta), torch.device("cpu"))
         zeros = torch.zeros(len(layers), device=device)
         # h, r̄, its weight, n and s of the equations: float32 vectors [L], whatever the model's dtype
         self.state, self.average, self.weight, self.sizes = zeros, zeros, zeros, zeros
@@ -122,6 +125,10 @@ class Homeostat:
 
     def _meet(self) -> list[str]:
         """The names of the layers that ran, here or on any rank; the first update also compares the ranks."""
+        for layer in self.layers if not self.updated else ():
+            # compiled code does not say again that it runs, should a state without arrivals have been loaded
+            if layer.tally is not None and not layer.fired and layer.tally.count:
+                layer.arrive()
         ran = [layer.name for layer in self.arrivals]
         if (self._met and self.updated) or not distributed.active():
             return ran
@@ -149,9 +156,10 @@ class Homeostat:
     def _collect(self) -> tuple[Tensor, Tensor]:
         """Sums of spikes and outputs since the last update, both [L], over all ranks; then start anew."""
         totals = [layer.spikes for layer in self.layers]
-        if all(total is None for total in totals) and not distributed.active():
+        tallies = [layer.tally for layer in self.layers if layer.tally is not None] if self.compiled else []
+        if all(total is None for total in totals) and not tallies and not distributed.active():
             checks.refuse_idleness()
-        device = next((total.device for total in totals if total is not None), self.state.device)
+        device = next((t.device for t in (*totals, *(tally.spikes for tally in tallies)) if t is not None), self.state.device)
         if device != self.state.device:
             self._move(device)
         zero = torch.zeros((), device=device)
@@ -160,11 +168,15 @@ class Homeostat:
         if self._counts is None or self._counts[0] != counts or self._counts[1].device != device:
             # copied to the device only when batch sizes change
             self._counts = counts, torch.tensor(counts, dtype=torch.float32).to(device, non_blocking=True)
+        seen = self._counts[1]
+        if tallies:
+            spikes, seen = add([layer.tally for layer in self.layers], spikes, seen)
+            # elsewhere than on the CPU a look would make the host wait
+            if device.type == "cpu" and not seen.any() and not distributed.active():
+                checks.refuse_idleness()
         for layer in self.layers:
             layer.forget()
-        if distributed.active():
-            return distributed.total(spikes, self._counts[1])
-        return spikes, self._counts[1]
+        return distributed.total(spikes, seen) if distributed.active() else (spikes, seen)
 
     def _write(self) -> None:
         """Equations (5) and (6): give every layer the scale of its state."""

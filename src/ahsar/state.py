@@ -21,10 +21,11 @@ def save_state(homeostat: "Homeostat") -> dict[str, Any]:
     layers = {
         layer.name: {
             **{name: getattr(homeostat, name)[i].clone() for name in VECTORS},
-            "spikes": None if layer.spikes is None else layer.spikes.clone(),
-            "count": layer.count,
+            "spikes": None if spikes is None else spikes.clone(),
+            "count": count,
         }
         for i, layer in enumerate(homeostat.layers)
+        for spikes, count in [layer.sums()]
     }
     return {
         "version": VERSION,
@@ -73,6 +74,7 @@ def load_state(homeostat: "Homeostat", state: dict[str, Any]) -> None:
     for name in _NUMBERS:
         setattr(homeostat, name, state[name])
     for name, layer in own.items():
+        layer.forget()
         layer.spikes, layer.count, layer.fired = sums[name], counts[name], layer in arrivals
     homeostat.arrivals, homeostat.history, homeostat.held = arrivals, history, held
     homeostat.sensing = homeostat.steps % homeostat.config.interval == 0

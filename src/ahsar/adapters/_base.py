@@ -14,6 +14,10 @@ def _first(module: nn.Module, output: Any) -> Any:
     return output[0] if isinstance(output, (tuple, list)) else output
 
 
+def unlimited(module: nn.Module, spikes: Tensor) -> float:
+    return 1.0
+
+
 @dataclass(frozen=True)
 class Adapter:
     """How to regulate one class of spiking layers.
@@ -24,7 +28,8 @@ class Adapter:
         spikes: takes (module, output of its forward), returns the spikes of any shape.
         binary: whether the module's spikes are 0 or 1, so that their sum counts them; else non-zeros are counted.
         refuse: a reason not to regulate this module, or None.
-        ceiling: takes (module, spikes), returns the highest rate that the layer can reach.
+        ceiling: takes (module, spikes), returns the highest rate that the layer can reach; may read the spikes' shape only.
+        compiled: builds the writer for a model that will be compiled, if not `threshold`.
     """
 
     framework: str
@@ -32,7 +37,8 @@ class Adapter:
     spikes: Callable[[Any, Any], Any] = _first
     binary: Callable[[Any], bool] = lambda module: False
     refuse: Callable[[Any], str | None] = lambda module: None
-    ceiling: Callable[[Any, Tensor], float] = lambda module, spikes: 1.0
+    ceiling: Callable[[Any, Tensor], float] = unlimited
+    compiled: Callable[[Any], Threshold] | None = None
 
 
 @dataclass(frozen=True)

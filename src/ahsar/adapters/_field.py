@@ -7,11 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import AdapterError
-from ._threshold import ShadowThreshold
+from ._shadow import ShadowThreshold
 
 
 class FieldThreshold(ShadowThreshold):
-    """Puts a tuple with the scaled threshold into the module's `__dict__` for the time of a forward.
+    """Puts a tuple with the scaled threshold in the place of the module's own for the time of a forward.
 
     The module's own tuple, and the tensor in it, which other modules may hold as well, are never written.
 
@@ -27,26 +27,22 @@ class FieldThreshold(ShadowThreshold):
     def __init__(self, module: nn.Module, attribute: str, fields: tuple[str, ...], rest: float = 0.0):
         super().__init__(module, attribute, rest)
         self.fields = fields
-        stored = self._stored(module)
+        stored = self._inside(self._behind(module))
         if not isinstance(stored, (Tensor, Real)) or isinstance(stored, bool):
             where = ".".join((attribute, *fields))
             raise AdapterError(
                 f"{type(module).__name__}.{where} is a {type(stored).__name__}: a number, tensor or Parameter is needed"
             )
 
-    def _stored(self, module: nn.Module) -> Any:
-        value = self._behind(module)
+    def _inside(self, behind: Any) -> Any:
         for name in self.fields:
-            value = getattr(value, name)
-        return value
+            behind = getattr(behind, name)
+        return behind
 
-    def _cover(self, module: nn.Module, effective: Any) -> Any:
-        return _with_field(self._behind(module), self.fields, effective)
+    def _around(self, behind: Any, threshold: Any) -> Any:
+        return _with_field(behind, self.fields, threshold)
 
-    def _keep(self, module: nn.Module, value: Any) -> None:
-        module.__dict__[self.attribute] = self._cover(module, value)
-
-    def _held(self, module: nn.Module) -> Iterable[Any]:
+    def _parameters_of(self, module: nn.Module) -> Iterable[Any]:
         return _leaves(module.__dict__.get(self.attribute, ()))
 
 

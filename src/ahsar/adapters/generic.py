@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..errors import AdapterError
 from ._base import Adapter, register
+from ._number import TensorThreshold
 from ._threshold import Threshold, threshold_of
 
 Spikes = int | str | Callable[[Any], Tensor] | None
@@ -37,7 +38,10 @@ def register_adapter(
     def writer(module: nn.Module) -> Threshold:
         return threshold_of(module, threshold, rest)
 
-    register(cls, Adapter("generic", writer, _Pick(spikes), lambda module: binary))
+    def compiled(module: nn.Module) -> Threshold:
+        return threshold_of(module, threshold, rest, TensorThreshold)
+
+    register(cls, Adapter("generic", writer, _Pick(spikes), lambda module: binary, compiled=compiled))
 
 
 class _Pick:

@@ -10,7 +10,7 @@ import sinabs.layers as layers
 from sinabs.activation import SingleSpike
 
 from ._base import Adapter, Skip
-from ._threshold import ShadowThreshold
+from ._shadow import ShadowThreshold
 
 _SKIPPED = {
     "ExpLeak": "it is a leaky integrator: it does not spike",

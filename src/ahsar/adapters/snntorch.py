@@ -6,7 +6,7 @@ import snntorch
 from torch import Tensor
 
 from ._base import Adapter, Skip
-from ._threshold import ShadowThreshold
+from ._shadow import ShadowThreshold
 
 
 def _threshold(module: Any) -> ShadowThreshold:
@@ -25,7 +25,7 @@ def _own_surrogate(module: Any) -> bool:
 
 def _binary(module: Any) -> bool:
     factor = module.graded_spikes_factor
-    return _own_surrogate(module) and not factor.requires_grad and bool((factor == 1).all())
+    return _own_surrogate(module) and not (factor.requires_grad or factor.is_meta) and bool((factor == 1).all())
 
 
 def _refuse(module: Any) -> str | None:

@@ -1,21 +1,25 @@
 """SpikingJelly: `v_threshold` is a Python float that forward reads anew, and most spikes are 0 or 1.
 
 Its registered ops declare the threshold as `float`, so a tensor would cost a hidden sync per call: plain floats are written,
-all layers from one copy per update.
+all layers from one copy per update. Under torch.compile a float that changes compiles anew, and the ops refuse a tensor: a
+model that will be compiled gets tensors, and is led around the ops by a surrogate of a class that they do not know.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 from spikingjelly.activation_based import neuron, surrogate
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..functional import scale_logit
 from ._base import Adapter, Skip
-from ._threshold import FloatThreshold, ShadowThreshold, Threshold, threshold_of
+from ._number import FloatThreshold, TensorThreshold
+from ._shadow import ShadowThreshold
+from ._threshold import Threshold, threshold_of
 
 _FLOAT = ("BaseNode", "SimpleBaseNode", "ILCBaseNode")
-_GRADED = ("LIAFNode", "ILIFNode", "TernaryIFNode", "TernaryLIFNode")
+_GRADED = ("LIAFNode", "TernaryIFNode", "TernaryLIFNode")
 _SKIPPED = {
     "NonSpikingBaseNode": "it does not spike",
     "NoisyNonSpikingBaseNode": "it does not spike",
@@ -47,6 +51,31 @@ def _refuse(module: Any) -> str | None:
 def _v_threshold(module: Any) -> Threshold:
     # a float, but for subclasses of a user's that make it a Parameter
     return threshold_of(module, "v_threshold")
+
+
+class PlainSurrogate(nn.Module):
+    """SpikingJelly's surrogate under another class, for which its neurons use their PyTorch code."""
+
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner, self.spiking = inner, True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+
+def _choose_code(module: Any) -> None:
+    """PyTorch code where the threshold is a tensor, SpikingJelly's ops where it is a number."""
+    surrogate_function = getattr(module, "surrogate_function", None)
+    if isinstance(module.v_threshold, Tensor):
+        if isinstance(surrogate_function, surrogate.SurrogateFunctionBase):
+            module.surrogate_function = PlainSurrogate(surrogate_function)
+    elif isinstance(surrogate_function, PlainSurrogate):
+        module.surrogate_function = surrogate_function.inner
+
+
+def _tensor(module: Any) -> Threshold:
+    return threshold_of(module, "v_threshold", number=partial(TensorThreshold, wrote=_choose_code))
 
 
 def _noiseless(module: Any, output: Any) -> Any:
@@ -82,12 +111,14 @@ _MANY_LEVELS = tuple(getattr(surrogate, name) for name in ("MultiLevelSpikeCount
 
 def entries() -> dict[type, Adapter | Skip]:
     """Every neuron class of the installed SpikingJelly; classes that its version lacks are left out."""
-    plain = Adapter("SpikingJelly", _v_threshold, binary=_binary, refuse=_refuse)
-    graded = Adapter("SpikingJelly", _v_threshold, refuse=_refuse)
+    plain = Adapter("SpikingJelly", _v_threshold, binary=_binary, refuse=_refuse, compiled=_tensor)
+    graded = Adapter("SpikingJelly", _v_threshold, refuse=_refuse, compiled=_tensor)
     named: dict[str, Adapter | Skip] = {
         **dict.fromkeys(_FLOAT, plain),
         **dict.fromkeys(_GRADED, graded),
-        "NoisyBaseNode": Adapter("SpikingJelly", _v_threshold, spikes=_noiseless, refuse=_refuse),
+        # its operation refuses other surrogates, so it stays with numbers
+        "ILIFNode": Adapter("SpikingJelly", _v_threshold, refuse=_refuse),
+        "NoisyBaseNode": Adapter("SpikingJelly", _v_threshold, spikes=_noiseless, refuse=_refuse, compiled=_tensor),
         "HalfThresholdIFNode": Adapter("SpikingJelly", _half_threshold, binary=_binary, refuse=_refuse),
         "ActivationAwareIFNode": Adapter("SpikingJelly", _buffer, binary=_binary, refuse=_refuse),
         "GatedLIFNode": Adapter("SpikingJelly", _logit, binary=_binary, refuse=_refuse),

@@ -1,0 +1,36 @@
+"""Where a module keeps an attribute."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import AdapterError
+
+
+def find_attribute(module: nn.Module, attribute: str) -> Any:
+    """The module's own parameter, buffer or plain attribute, past anything that shadows a parameter or buffer.
+
+    Raises:
+        AdapterError: there is none, or it is a property that cannot be set or that gives a tensor.
+    """
+    for store in (module._parameters, module._buffers, module.__dict__):
+        if attribute in store:
+            return store[attribute]
+    try:
+        value = getattr(module, attribute)
+    except AttributeError:
+        raise AdapterError(f"{type(module).__name__} has no attribute {attribute!r}") from None
+    inherited = getattr(type(module), attribute, None)
+    if isinstance(inherited, property) and (inherited.fset is None or isinstance(value, Tensor)):
+        raise AdapterError(
+            f"{type(module).__name__}.{attribute} is a property, which cannot be scaled: name the attribute it reads"
+        )
+    return value
+
+
+def home_of(module: nn.Module, attribute: str) -> dict[str, Any]:
+    """The dictionary in which a module keeps the attribute."""
+    for store in (module._parameters, module._buffers):
+        if attribute in store:
+            return store
+    return module.__dict__

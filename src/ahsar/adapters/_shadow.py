@@ -1,0 +1,231 @@
+"""Thresholds that are tensors: the scaled one stands in for the original during forward."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..functional import scale_threshold
+from ._attribute import find_attribute, home_of
+
+Scaling = Callable[[Tensor, "Tensor | float"], Tensor]
+_NOWHERE: dict[str, Any] = {}
+
+
+class _Absent:
+    """Stands for no entry in `__dict__`; a class, so that copies and pickles know it again."""
+
+
+class ShadowThreshold:
+    """Puts the scaled threshold in the place of the parameter, buffer or attribute for the time of a forward.
+
+    The tensor behind it is never written: state_dict, pickling and aliased storage stay as they are, and the gradient to a
+    learnable threshold flows through the scaling. It is put where the original is, not in `__dict__` before it: compiled code
+    that was traced without the latter does not look there, and would silently use the original.
+
+    Args:
+        attribute: name of a parameter, buffer, plain tensor or float.
+        rest: the distance of the threshold from `rest` is scaled.
+        scaling: how to scale the stored tensor, if not by `scale_threshold`.
+        reading: how to read a threshold from the stored tensor, if it is not the threshold itself.
+    """
+
+    host = False
+
+    def __init__(
+        self,
+        module: nn.Module,
+        attribute: str,
+        rest: float = 0.0,
+        scaling: Scaling | None = None,
+        reading: Callable[[Tensor], Tensor] | None = None,
+    ):
+        find_attribute(module, attribute)
+        self.attribute, self.rest, self.scaling, self.reading = attribute, rest, scaling, reading
+        self.scale: Tensor | float | None = None
+        # `.to()` moves parameters and buffers, not plain attributes: these are scaled where the input is
+        self.follows = attribute not in module._parameters and attribute not in module._buffers
+        self._depth = 0  # forwards under way; more than one where forward calls itself, or where Ctrl-C cut one short
+        self._home = _NOWHERE
+        self._previous: Any = _Absent
+        self._shadow: Any = None
+        self.factor: Tensor | None = None  # the scale that compiled forwards read, once there are any: always a tensor
+        self._covered: Any = None  # what a compiled forward put aside, while it runs
+        self._forget()
+
+    def _forget(self) -> None:
+        self._cached: Tensor | None = None
+        self._source: Any = None
+        self._version = -1
+
+    # ---------------------------------------------------------------- where the threshold is; `FieldThreshold` differs
+
+    def _inside(self, behind: Any) -> Any:
+        """The threshold in what the module keeps under the attribute."""
+        return behind
+
+    def _around(self, behind: Any, threshold: Any) -> Any:
+        """What the module should keep under the attribute instead of `behind`, for another threshold."""
+        return threshold
+
+    def _parameters_of(self, module: nn.Module) -> Iterable[Any]:
+        """What any module holds that a threshold of this kind may be."""
+        return module._parameters.values()
+
+    # ---------------------------------------------------------------- reading and writing
+
+    def _behind(self, module: nn.Module) -> Any:
+        """What the module keeps under the attribute, also while it is shadowed."""
+        if self._depth:
+            return getattr(type(module), self.attribute) if self._previous is _Absent else self._previous
+        return find_attribute(module, self.attribute)
+
+    def value(self, module: nn.Module) -> Tensor:
+        """The original threshold, detached; whole, where FSDP gives each rank a part."""
+        stored = torch.as_tensor(self._inside(self._behind(module))).detach()
+        stored = stored.full_tensor() if hasattr(stored, "full_tensor") else stored  # type: ignore[attr-defined]
+        return stored if self.reading is None else self.reading(stored)
+
+    def write(self, module: nn.Module, scale: Tensor | float | None) -> None:
+        """Use scale s from the next forward on; None stands for s = 1 and shadows nothing."""
+        self.restore(module)
+        self.scale = scale
+        if self.factor is not None:
+            self.factor = _as_factor(scale, self.factor.device)
+        self._forget()
+
+    def _scaled(self, stored: Tensor, scale: Tensor | float) -> Tensor:
+        return scale_threshold(stored, scale, self.rest) if self.scaling is None else self.scaling(stored, scale)
+
+    def effective(self, module: nn.Module, place: torch.device | None = None) -> Tensor:
+        """The scaled threshold, as the module's forward sees it. A Parameter's is computed in every forward, others once.
+
+        `place`: device of the forward's input, where a threshold without dimensions goes that `.to()` does not move.
+        """
+        source, cached = self._inside(self._behind(module)), self._cached
+        is_tensor = isinstance(source, Tensor)
+        version = source._version if is_tensor and not source.is_inference() else 0
+        if cached is not None and source is self._source and version == self._version and place in (None, cached.device):
+            return cached
+        scale = self.scale
+        if scale is None:
+            return torch.as_tensor(source)
+        if isinstance(scale, Tensor):
+            device = place or (source.device if is_tensor else scale.device)
+            scale = scale if scale.device == device else scale.to(device)
+            stored = source.to(device) if is_tensor else torch.full((), float(source), device=device)
+        else:
+            stored = torch.as_tensor(source)
+        scaled = self._scaled(stored, scale)
+        # Not under no_grad either: the next forward may want the gradient. And `.to()` changes a Parameter in its place.
+        lasting = not (isinstance(source, nn.Parameter) or scaled.requires_grad or stored.requires_grad)
+        if lasting and not torch.is_inference_mode_enabled():
+            self._cached, self._source, self._version = scaled, source, version
+        return scaled
+
+    # ---------------------------------------------------------------- a forward
+
+    def enter(self, module: nn.Module, args: Any = ()) -> None:
+        """Before forward; `args` are its positional arguments."""
+        if self.scale is not None:
+            effective = self.effective(module, self._place(module, args) if self.follows else None)
+            shadow = self._around(self._behind(module), effective)
+            if self._depth == 0:
+                self._home = home_of(module, self.attribute)
+                self._previous = self._home.get(self.attribute, _Absent)
+            self._home[self.attribute] = self._shadow = shadow
+            self._depth += 1
+
+    def _place(self, module: nn.Module, args: Any) -> torch.device | None:
+        stored = self._inside(self._behind(module))
+        if isinstance(stored, Tensor) and stored.ndim > 0:
+            return None  # a tensor with dimensions is where its user put it
+        return args[0].device if args and isinstance(args[0], Tensor) else None
+
+    def leave(self, module: nn.Module) -> None:
+        """After forward, also when it raised."""
+        if self._depth:
+            self._depth -= 1
+            if self._depth == 0:
+                self._unshadow(module)
+        elif self._covered is not None:
+            self.uncover(module)
+
+    def restore(self, module: nn.Module) -> None:
+        """Take away what a forward left that no hook could follow (Ctrl-C); the original was never touched."""
+        if self._depth:
+            self._depth = 0
+            self._unshadow(module)
+        self.uncover(module)
+
+    def _unshadow(self, module: nn.Module) -> None:
+        if self._previous is _Absent:
+            self._home.pop(self.attribute, None)
+        elif self._home.get(self.attribute) is self._shadow:  # or else forward has set another threshold
+            self._home[self.attribute] = self._previous
+        self._previous, self._shadow, self._home = _Absent, None, _NOWHERE
+
+    # ---------------------------------------------------------------- a compiled forward
+
+    def prepare(self, module: nn.Module) -> None:
+        """While a forward is traced: have the scale as a tensor where the threshold is."""
+        stored = self._inside(self._behind(module))
+        device = stored.device if isinstance(stored, Tensor) else getattr(self.scale, "device", torch.device("cpu"))
+        if self.factor is None or self.factor.device != device:
+            self.factor = _as_factor(self.scale, device)
+
+    def cover(self, module: nn.Module) -> None:
+        """`enter` of a compiled forward; the scaling is part of it."""
+        assert self.factor is not None
+        home = home_of(module, self.attribute)
+        behind = self._covered = home[self.attribute]
+        stored = self._inside(behind)
+        if not isinstance(stored, Tensor):
+            stored = self.factor.new_full((), float(stored))
+        home[self.attribute] = self._around(behind, self._scaled(stored, self.factor))
+
+    def uncover(self, module: nn.Module) -> None:
+        """`leave` of a compiled forward."""
+        if self._covered is not None:
+            home_of(module, self.attribute)[self.attribute] = self._covered
+            self._covered = None
+
+    # ---------------------------------------------------------------- the end
+
+    @torch.no_grad()
+    def bake(self, module: nn.Module, shared: bool) -> None:
+        """Write the scaled threshold for good. A parameter stays the same object (optimizers hold it), unless `shared`."""
+        self.restore(module)
+        if self.scale is None:
+            return
+        self._forget()  # a cached one may lie on the input's device
+        behind = self._behind(module)
+        source, scaled = self._inside(behind), self.effective(module).detach().clone()
+        if isinstance(source, nn.Parameter) and hasattr(source, "full_tensor"):
+            source.copy_(scaled)  # FSDP shards it: rebinding the data would leave the shard as it was
+        elif isinstance(source, nn.Parameter) and not shared:
+            source.data = scaled
+        else:
+            kept: Any = scaled if isinstance(source, Tensor) else scaled.item()
+            kept = nn.Parameter(scaled, requires_grad=source.requires_grad) if isinstance(source, nn.Parameter) else kept
+            home_of(module, self.attribute)[self.attribute] = self._around(behind, kept)
+        self._forget()
+
+    def shared(self, module: nn.Module, model: nn.Module) -> bool:
+        """Whether the threshold is a Parameter that another module of `model` holds, too."""
+        stored = self._inside(self._behind(module))
+        if not isinstance(stored, nn.Parameter):
+            return False
+        return sum(held is stored for other in nn.Module.modules(model) for held in self._parameters_of(other)) > 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a cached tensor may belong to another device or graph in the copy: let it be computed anew
+        return {**self.__dict__, "_cached": None, "_source": None, "_version": -1}
+
+
+def _as_factor(scale: Tensor | float | None, device: torch.device) -> Tensor:
+    if isinstance(scale, Tensor):
+        return scale.to(device)
+    with torch.inference_mode(False):
+        return torch.full((), 1.0 if scale is None else float(scale), device=device)

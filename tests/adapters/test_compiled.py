@@ -1,0 +1,90 @@
+"""attach(compile=True): numbers become tensors, and nothing else changes in eager mode."""
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from spikingjelly.activation_based import neuron, surrogate
+from torch import Tensor, nn
+
+import ahsar
+
+from .case import Case, Trace, close, reference, same, trace
+from .cases import CASES
+from .host_copies import HostCopies
+
+# classes that stay with numbers
+NUMBERS = ("ILIF", "HalfThresholdIF")
+
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def attached(case: Case) -> tuple[nn.Module, ahsar.Homeostat]:
+    module = case.module()
+    return module, ahsar.attach(nn.ModuleDict({"layer": module}), config=ahsar.Config(set_point=0.05), compile=True)
+
+
+@each_case
+@pytest.mark.parametrize("scale", [1.0, 0.6])
+def test_scaling_equals_rebuilding(case: Case, scale: float) -> None:
+    module, homeostat = attached(case)
+    homeostat.hold(scale)
+    got, wanted = trace(case, module), reference(case, scale)
+    gradients = {name: value for name, value in wanted.gradients.items() if name != case.attribute}
+    got.gradients.pop(case.attribute, None)  # its slope is the business of the contract
+    close(got, Trace(wanted.outputs, gradients))
+
+
+@each_case
+def test_nothing_is_copied_to_the_host(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies, twin = HostCopies(monkeypatch), case.module()
+    module, homeostat = attached(case)
+    for _ in range(2):
+        alone = copies.during(lambda: case.run(twin, case.input()))
+        assert copies.during(lambda: case.run(module, case.input())) == alone
+        assert copies.during(homeostat.step) == case.name.startswith(NUMBERS)
+
+
+@each_case
+def test_detach_leaves_the_module_as_it_was(case: Case) -> None:
+    twin = case.module()
+    wanted = trace(case, twin)
+    module, homeostat = attached(case)
+    homeostat.hold(0.6)
+    trace(case, module)
+    homeostat.detach()
+    same(trace(case, module), wanted)
+    assert [type(part) for part in module.modules()] == [type(part) for part in twin.modules()]
+    assert list(module.__dict__) == list(twin.__dict__)
+    assert type(case.stored(module)) is type(case.stored(twin))
+
+
+@each_case
+def test_bake_leaves_an_ordinary_module(case: Case) -> None:
+    module, homeostat = attached(case)
+    homeostat.hold(0.6)
+    scaled = trace(case, module)
+    homeostat.bake()
+    assert [type(part) for part in module.modules()] == [type(part) for part in case.module().modules()]
+    assert isinstance(case.stored(module), Tensor) == isinstance(case.stored(case.module()), Tensor)
+    baked = trace(case, module)
+    for run in (scaled, baked):
+        run.gradients.pop(case.attribute, None)
+    close(baked, scaled)
+
+
+@pytest.mark.parametrize("mode", ["s", "m"])
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_has_surrogates_of_its_own(mode: str, duplicate: Any) -> None:
+    shared = surrogate.ATan()
+    model = nn.Sequential(*(neuron.IFNode(surrogate_function=shared, step_mode=mode) for _ in range(2)))
+    outside = neuron.IFNode(surrogate_function=shared)
+    homeostat = ahsar.attach(model, compile=True)
+    twin = duplicate(model)
+    homeostat.detach()
+    assert all(layer.surrogate_function is shared for layer in (*model, outside))
+    own = ahsar.attached(twin)
+    assert own is not None and isinstance(twin[0].v_threshold, Tensor)
+    own.detach()
+    assert type(twin[0].surrogate_function) is surrogate.ATan and twin[0].v_threshold == 1.0

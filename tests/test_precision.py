@@ -1,0 +1,217 @@
+"""Dtypes, memory formats and devices: mixed and half precision, channels_last, models built without memory, CUDA."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ahsar
+from ahsar import Config
+from tests import compiling, models
+from tests.reference import Reference
+
+X, Y = models.batch(0)
+VECTORS = ("state", "average", "weight", "sizes", "bad_updates", "scale")
+
+
+def all_float32(homeostat: ahsar.Homeostat) -> bool:
+    return {getattr(homeostat, name).dtype for name in VECTORS} == {torch.float32}
+
+
+# ---------------------------------------------------------------- mixed precision
+
+
+@pytest.mark.parametrize("name", ["float", "buffer", "parameter", "snntorch", "LIF"])
+def test_bfloat16_autocast_with_tensors_for_numbers(name: str) -> None:
+    """attach(compile=True) writes float32 tensors; under autocast they give what numbers give."""
+    results = []
+    for compile in (False, True):
+        model = compiling.build(name)
+        optimizer = models.adam(model)
+        homeostat = ahsar.attach(model, optimizer, compile=compile)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            losses = compiling.train(model, model, optimizer, 10)
+        assert all_float32(homeostat) and all(map(torch.isfinite, map(torch.tensor, losses)))
+        results.append(homeostat.scales)
+    assert results[0] == pytest.approx(results[1], abs=1e-2)
+
+
+@pytest.mark.parametrize("name", ["float", "parameter", "LIF"])
+def test_a_step_that_a_gradient_scaler_skips_moves_no_scale(name: str) -> None:
+    model = compiling.build(name)
+    optimizer, scaler = models.adam(model), torch.GradScaler("cpu", init_scale=16.0)
+    counter, reference = models.Counter(model), Reference(2, Config())
+    homeostat = ahsar.attach(model, optimizer)
+    for step in range(6):
+        x, y = models.batch(step)
+        before, weights = homeostat.scales, [p.detach().clone() for p in model.parameters()]
+        compiling.reset(model)
+        optimizer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.float16):
+            loss = nn.functional.cross_entropy(model(x).float(), y)
+        scaler.scale(loss).backward()
+        skipped = step in (0, 3)
+        if skipped:
+            next(model.parameters()).grad.view(-1)[0] = float("inf")  # type: ignore[union-attr]
+        scaler.step(optimizer)
+        scaler.update()
+        assert skipped == all(map(torch.equal, weights, model.parameters()))
+        if skipped:
+            assert homeostat.scales == before
+        else:  # what was sensed before a skipped step counts in the next
+            assert homeostat.scales != before
+            reference.step(*counter.take())
+            assert list(homeostat.scales.values()) == pytest.approx(reference.scales, abs=1e-5)
+    assert homeostat.steps == 4 and scaler.get_scale() == 4.0
+
+
+@pytest.mark.parametrize("name", ["float", "buffer", "parameter", "LIF"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_model_in_half_precision_keeps_its_state_in_float32(name: str, dtype: torch.dtype, compile: bool) -> None:
+    model = compiling.build(name).to(dtype)
+    counter, reference = models.Counter(model), Reference(2, Config())
+    homeostat = ahsar.attach(model, compile=compile)
+    outputs = []
+    for step in range(20):
+        compiling.reset(model)
+        out = model(models.batch(step)[0].to(dtype))
+        outputs.append(out.dtype)
+        out.sum().backward()
+        homeostat.step()
+        reference.step(*counter.take())
+        assert list(homeostat.rates.values()) == pytest.approx(reference.average, abs=1e-5)
+        assert list(homeostat.scales.values()) == pytest.approx(reference.scales, abs=1e-5)
+    assert set(outputs) == {dtype} and all_float32(homeostat)
+
+
+# ---------------------------------------------------------------- memory formats
+
+
+class Images(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.convolve, self.neurons = nn.Conv2d(3, 8, 3, padding=1), Still(torch.tensor(0.3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.neurons(self.convolve(x))
+
+
+class Still(models.LIF):
+    """One step of time, on images."""
+
+    def forward(self, current: Tensor) -> Tensor:
+        return (current >= self.firing_level).to(current.dtype)
+
+
+def test_channels_last_is_kept_and_sensed_alike() -> None:
+    plain, last = Images(), Images().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.rand(4, 3, 6, 6)
+    homeostats = [ahsar.attach(model) for model in (plain, last)]
+    for _ in range(3):
+        a, b = plain(x), last(x.contiguous(memory_format=torch.channels_last))
+        assert b.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(a, b)
+        for homeostat in homeostats:
+            homeostat.step()
+    assert homeostats[0].rates == homeostats[1].rates and homeostats[0].scales == homeostats[1].scales
+
+
+# ---------------------------------------------------------------- devices
+
+
+@pytest.mark.parametrize("name", ["float", "buffer", "parameter", "snntorch", "LIF"])
+@pytest.mark.parametrize("first", ["attach", "to_empty"])
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_model_built_without_memory(name: str, first: str, compile: bool) -> None:
+    wanted = compiling.build(name)
+    if name == "snntorch":  # it reads tensors while it is built
+        model = compiling.build(name).to("meta")
+    else:
+        with torch.device("meta"):
+            model = compiling.build(name)
+    homeostat = ahsar.attach(model, compile=compile) if first == "attach" else None
+    model.to_empty(device="cpu")
+    model.load_state_dict(wanted.state_dict())
+    compiling.reset(model)
+    homeostat = homeostat or ahsar.attach(model, compile=compile)
+    twin = ahsar.attach(wanted, compile=compile)
+    for step in range(3):
+        for module in (model, wanted):
+            compiling.reset(module)
+            module(models.batch(step)[0])
+        homeostat.step()
+        twin.step()
+    assert homeostat.scales == twin.scales and homeostat.rates == twin.rates
+    assert homeostat.scale.device.type == "cpu"
+
+
+@pytest.mark.parametrize("name", ["float", "buffer", "parameter"])
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_model_that_moves_takes_its_threshold_along(name: str, compile: bool) -> None:
+    model = compiling.build(name)
+    homeostat = ahsar.attach(model, compile=compile)
+    homeostat.hold(0.5)
+    model.to("meta")
+    assert model(X.to("meta")).device.type == "meta"  # tensors of several devices would raise
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["float", "buffer", "parameter", "snntorch", "LIF"])
+def test_updates_never_wait_for_a_gpu(name: str) -> None:
+    model = compiling.build(name).cuda()
+    homeostat = ahsar.attach(model, compile=True)
+    x = X.cuda()
+    for _ in range(2):  # the first update sorts the layers, and copies the batch's size
+        compiling.reset(model)
+        model(x)
+        homeostat.step()
+    for _ in range(3):
+        compiling.reset(model)
+        model(x)
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            homeostat.step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert homeostat.scale.device.type == "cuda"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["float", "buffer", "parameter", "snntorch", "LIF"])
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_model_may_move_between_gpu_and_cpu(name: str, compile: bool) -> None:
+    model = compiling.build(name)
+    twin = copy.deepcopy(model)
+    homeostat, wanted = ahsar.attach(model, compile=compile), ahsar.attach(twin)
+    for device in ("cpu", "cuda", "cuda", "cpu"):
+        model.to(device)
+        for module, x in ((model, X.to(device)), (twin, X)):
+            compiling.reset(module)
+            module(x)
+        homeostat.step()
+        wanted.step()
+        assert homeostat.scale.device.type == device
+        assert homeostat.scales == pytest.approx(wanted.scales, abs=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_and_gradient_scaling_on_a_gpu(dtype: Any) -> None:
+    model = compiling.build("buffer").cuda()
+    optimizer, scaler = models.adam(model), torch.GradScaler("cuda", enabled=dtype == torch.float16)
+    homeostat = ahsar.attach(model, optimizer)
+    for step in range(10):
+        x, y = (t.cuda() for t in models.batch(step))
+        optimizer.zero_grad()
+        with torch.autocast("cuda", dtype=dtype):
+            loss = nn.functional.cross_entropy(model(x), y)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert all_float32(homeostat) and homeostat.steps > 0
+    assert all(0 < rate < 1 for rate in homeostat.rates.values())
