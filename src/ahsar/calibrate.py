@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from . import checks
 from .errors import SensingError
@@ -19,7 +20,7 @@ def calibrate(homeostat: "Homeostat", batches: list[Any], forward: Callable[[Any
     if not batches:
         raise SensingError("calibrate() got no batches: give it a few inputs of the model")
     model = homeostat.model
-    flags = {module: module.training for module in model.modules()}
+    flags = {module: module.training for module in nn.Module.modules(model)}
     sensing, done = homeostat.sensing, 0
     # a leak, and neighbours, would hold layers off the set-point; rates of another scale are old news
     constants = replace(homeostat.config, beta=0.0, leak=0.0, diffusion=0.0)

@@ -45,7 +45,7 @@ class Homeostat:
         self._warned: set[str] = set()
         self._counts: tuple[list[int], Tensor] | None = None
         self._optimizer_handle: RemovableHandle | None = None
-        device = next((t.device for t in model.parameters()), torch.device("cpu"))
+        device = next((t.device for t in nn.Module.parameters(model)), torch.device("cpu"))
         zeros = torch.zeros(len(layers), device=device)
         # h, r̄, its weight, n and s of the equations: float32 vectors [L], whatever the model's dtype
         self.state, self.average, self.weight, self.sizes = zeros, zeros, zeros, zeros
@@ -309,7 +309,8 @@ class Homeostat:
     def bake(self) -> None:
         """Write the scaled thresholds into the model for good and detach: it runs, saves and exports without ahsar."""
         self._require_attached("bake()")
-        owners = Counter(id(p) for module in self.model.modules() for p in module._parameters.values() if p is not None)
+        modules = nn.Module.modules(self.model)
+        owners = Counter(id(p) for module in modules for p in module._parameters.values() if p is not None)
         for layer in self.layers:
             parameter = layer.module._parameters.get(layer.threshold.attribute)
             layer.threshold.bake(layer.module, shared=owners[id(parameter)] > 1)

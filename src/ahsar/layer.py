@@ -104,7 +104,7 @@ class Layer:
 def layers_of(model: nn.Module) -> list[Layer]:
     """The layers that are attached to `model` or a part of it, found by their hooks."""
     found: dict[int, Layer] = {}
-    for module in model.modules():
+    for module in nn.Module.modules(model):  # Rockpool's own `modules()` and `parameters()` return dictionaries
         for hook in module._forward_hooks.values():
             owner = getattr(hook, "__self__", None)
             if isinstance(owner, Layer):

@@ -44,7 +44,14 @@ class Skip:
 
 
 # Root package of a module's class -> the file here that knows it; loaded when such a module is first met.
-FRAMEWORKS = {"spikingjelly": "spikingjelly", "snntorch": "snntorch"}
+FRAMEWORKS = {
+    "bindsnet": "bindsnet",
+    "braincog": "braincog",
+    "rockpool": "rockpool",
+    "snntorch": "snntorch",
+    "spikingjelly": "spikingjelly",
+    "tracetorch": "tracetorch",
+}
 
 _user: dict[type, Adapter | Skip] = {}
 _known: dict[str, dict[type, Adapter | Skip]] = {}
