@@ -1,6 +1,12 @@
 """All cases of the contract. A class of a framework that is in none of them, and not skipped, fails its framework's test."""
 
-from . import generic_cases, rockpool_cases, snntorch_cases, spikingjelly_cases
+from . import generic_cases, rockpool_cases, snntorch_cases, spikingjelly_cases, tracetorch_cases
 from .case import Case
 
-CASES: list[Case] = [*spikingjelly_cases.CASES, *snntorch_cases.CASES, *rockpool_cases.CASES, *generic_cases.CASES]
+CASES: list[Case] = [
+    *spikingjelly_cases.CASES,
+    *snntorch_cases.CASES,
+    *rockpool_cases.CASES,
+    *tracetorch_cases.CASES,
+    *generic_cases.CASES,
+]
