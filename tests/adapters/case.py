@@ -40,6 +40,7 @@ class Case:
         rounding: s θ⁰ of a rebuilt module is computed in another precision, so comparisons allow for rounding.
         second: name of another threshold, which starts as θ⁰ too and is scaled alike.
         graded: spikes count by their strength, in [0, 1], not by being there.
+        reentrant_only: the framework's own backward does not work under the other kind of activation checkpointing.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Case:
     rounding: bool = False
     second: str | None = None
     graded: bool = False
+    reentrant_only: bool = False
 
     @property
     def learned(self) -> tuple[str, ...]:

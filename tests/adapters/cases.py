@@ -1,6 +1,6 @@
 """All cases of the contract. A class of a framework that is in none of them, and not skipped, fails its framework's test."""
 
-from . import generic_cases, rockpool_cases, snntorch_cases, spikingjelly_cases, tracetorch_cases
+from . import braincog_cases, generic_cases, rockpool_cases, snntorch_cases, spikingjelly_cases, tracetorch_cases
 from .case import Case
 
 CASES: list[Case] = [
@@ -8,5 +8,6 @@ CASES: list[Case] = [
     *snntorch_cases.CASES,
     *rockpool_cases.CASES,
     *tracetorch_cases.CASES,
+    *braincog_cases.CASES,
     *generic_cases.CASES,
 ]
