@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from .adapters import Adapter, find
 from .adapters._threshold import ShadowThreshold
@@ -39,10 +38,12 @@ class Layer:
         self.count = 0
         self.fired = False
         self.ceiling = 1.0
-        self.handles: list[RemovableHandle] = []
+        self.handles: list[Any] = []  # each has a remove()
 
     def hook(self) -> None:
         """Register the hooks; a threshold written as a float needs none before forward."""
+        if self.adapter.install is not None:
+            self.handles.append(self.adapter.install(self.module))
         if isinstance(self.threshold, ShadowThreshold):
             self.handles.append(self.module.register_forward_pre_hook(self.before))
         self.handles.append(self.module.register_forward_hook(self.after, always_call=True))

@@ -40,6 +40,7 @@ class Case:
         rounding: s θ⁰ of a rebuilt module is computed in another precision, so comparisons allow for rounding.
         second: name of another threshold, which starts as θ⁰ too and is scaled alike.
         graded: spikes count by their strength, in [0, 1], not by being there.
+        differentiable: whether there are gradients at all.
         reentrant_only: the framework's own backward does not work under the other kind of activation checkpointing.
     """
 
@@ -58,6 +59,7 @@ class Case:
     rounding: bool = False
     second: str | None = None
     graded: bool = False
+    differentiable: bool = True
     reentrant_only: bool = False
 
     @property
@@ -107,7 +109,7 @@ def trace(case: Case, module: nn.Module, around: Callable[[Callable[..., Any], T
     `around` calls the forward of the whole sequence, for example under activation checkpointing.
     """
     module.zero_grad()
-    x = case.input().requires_grad_()
+    x = case.input().requires_grad_(case.differentiable)
     torch.default_generator.manual_seed(2)
     raw = case.run(module, x) if around is None else around(lambda x: tuple(tensors_in(case.run(module, x))), x)
     outputs = tensors_in(raw)
@@ -116,6 +118,7 @@ def trace(case: Case, module: nn.Module, around: Callable[[Callable[..., Any], T
     loss = torch.stack(losses).sum()
     if loss.requires_grad:
         loss.backward()
+    assert loss.requires_grad == case.differentiable
     leaves = {**dict(module.named_parameters()), "input": x}
     gradients = {name: leaf.grad.clone() for name, leaf in leaves.items() if leaf.grad is not None}
     return Trace([out.detach() for out in outputs], gradients, list(raw))

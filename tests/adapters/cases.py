@@ -1,6 +1,14 @@
 """All cases of the contract. A class of a framework that is in none of them, and not skipped, fails its framework's test."""
 
-from . import braincog_cases, generic_cases, rockpool_cases, snntorch_cases, spikingjelly_cases, tracetorch_cases
+from . import (
+    bindsnet_cases,
+    braincog_cases,
+    generic_cases,
+    rockpool_cases,
+    snntorch_cases,
+    spikingjelly_cases,
+    tracetorch_cases,
+)
 from .case import Case
 
 CASES: list[Case] = [
@@ -9,5 +17,6 @@ CASES: list[Case] = [
     *rockpool_cases.CASES,
     *tracetorch_cases.CASES,
     *braincog_cases.CASES,
+    *bindsnet_cases.CASES,
     *generic_cases.CASES,
 ]

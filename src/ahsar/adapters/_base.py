@@ -25,6 +25,8 @@ class Adapter:
         binary: whether the module's spikes are 0 or 1, so that their sum counts them; else non-zeros are counted.
         refuse: a reason not to regulate this module, or None.
         ceiling: takes (module, spikes), returns the highest rate that the layer can reach.
+        install: called with the module at attach, for a framework that calls forward past the hooks; returns what has a
+            `remove()`, called at detach.
     """
 
     framework: str
@@ -33,6 +35,7 @@ class Adapter:
     binary: Callable[[Any], bool] = lambda module: False
     refuse: Callable[[Any], str | None] = lambda module: None
     ceiling: Callable[[Any, Tensor], float] = lambda module, spikes: 1.0
+    install: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
