@@ -69,7 +69,8 @@ def cases() -> list[Case]:
         return []
     nodes: Any = importlib.import_module("bindsnet.network.nodes")
     conversion: Any = importlib.import_module("bindsnet.conversion.nodes")
-    lif, adaptive = nodes.LIFNodes, {"theta_plus": 2.0}
+    lif = nodes.LIFNodes
+    adaptive: dict[str, Any] = {"theta_plus": 2.0}
     return [
         case("McCullochPitts", nodes.McCullochPitts, 10.0, 0.0),
         case("IFNodes", nodes.IFNodes, -52.0, -65.0),
