@@ -77,6 +77,15 @@ def scaled_sigmoid(raw: float, scale: float) -> float:
     return min(scale / (1 + math.exp(-raw)), 1 - 1e-6)
 
 
+def softplus(raw: float) -> float:
+    return max(raw, 0.0) + math.log1p(math.exp(-abs(raw)))
+
+
+def scaled_softplus(raw: float, scale: float) -> float:
+    """The threshold itself, not its raw value."""
+    return scale * softplus(raw)
+
+
 def energy(average: Vector, sizes: Sequence[float]) -> float:
     """(7)."""
     return sum(n * a for n, a in zip(sizes, average, strict=True)) / sum(sizes)

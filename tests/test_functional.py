@@ -220,6 +220,46 @@ def test_the_gradient_of_scale_logit_is_finite_and_not_negative(dtype: torch.dty
     assert raw.grad is not None and bool(torch.isfinite(raw.grad).all()) and bool((raw.grad >= 0).all())
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("one", [1.0, torch.ones(())])
+def test_scale_softplus_by_one_is_bit_exact_in_value_and_gradient(dtype: torch.dtype, one: Tensor | float) -> None:
+    raw = torch.linspace(-200, 200, 601, dtype=dtype, requires_grad=True)
+    weights = torch.rand(601, dtype=dtype)
+    got = functional.scale_softplus(raw, one)
+    (got * weights).sum().backward()
+    assert torch.equal(got, raw) and raw.grad is not None and torch.equal(raw.grad, weights)
+
+
+@check(st.lists(st.floats(-60, 200), min_size=1, max_size=20), st.floats(math.exp(-10), math.exp(10)))
+def test_scale_softplus(raw: list[float], scale: float) -> None:
+    wanted = [reference.scaled_softplus(x, scale) for x in raw]
+
+    def activated(dtype: torch.dtype, scale: Tensor | float) -> Tensor:
+        # not torch's softplus, which is linear above 20
+        return torch.logaddexp(functional.scale_softplus(torch.tensor(raw, dtype=dtype), scale), torch.zeros((), dtype=dtype))
+
+    torch.testing.assert_close(activated(torch.float64, scale), tensor(wanted), rtol=1e-8, atol=0.0)
+    torch.testing.assert_close(activated(torch.float32, torch.tensor(scale)), torch.tensor(wanted), rtol=1e-5, atol=0.0)
+
+
+@check(st.floats(-60, 200), st.floats(math.exp(-10), math.exp(10)))
+def test_the_gradient_of_scale_softplus_is_that_of_its_definition(raw: float, scale: float) -> None:
+    """d(s θ)/d raw = s σ(raw), for the threshold that the new raw value stands for."""
+    x = tensor([raw]).requires_grad_()
+    torch.logaddexp(functional.scale_softplus(x, scale), tensor([0.0])).sum().backward()
+    assert x.grad is not None
+    assert x.grad.item() == pytest.approx(scale * torch.sigmoid(tensor([raw])).item(), rel=1e-7)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("scale", [math.exp(-10), 0.25, 0.9, 1.0, 1.1, 4.0, math.exp(10)])
+def test_the_gradient_of_scale_softplus_is_finite_and_positive(dtype: torch.dtype, scale: float) -> None:
+    raw = torch.linspace(-500, 500, 201, dtype=dtype, requires_grad=True)
+    got = functional.scale_softplus(raw, scale)
+    got.clamp(max=1e4).sum().backward()
+    assert raw.grad is not None and bool(torch.isfinite(raw.grad).all()) and bool((raw.grad[got.detach() < 1e4] > 0).all())
+
+
 # ---------------------------------------------------------------- (7) to (9)
 
 

@@ -89,7 +89,7 @@ def attach_as(
         raise AttachError(f"attach() needs a torch.nn.Module, not a {type(model).__name__}")
     if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
         raise AttachError(f"attach(): the optimizer is a {type(optimizer).__name__}, not a torch.optim.Optimizer")
-    if isinstance(model, nn.DataParallel) or any(isinstance(m, nn.DataParallel) for m in model.modules()):
+    if isinstance(model, nn.DataParallel) or any(isinstance(m, nn.DataParallel) for m in nn.Module.modules(model)):
         raise AttachError(
             "nn.DataParallel replicates modules in every forward, so rates sensed in the replicas are lost: "
             "use torch.nn.parallel.DistributedDataParallel"
@@ -141,8 +141,8 @@ def _select(model: nn.Module, found: list[Found], layers: Selection) -> list[Fou
 def _refuse_compiled(model: nn.Module, chosen: list[Found]) -> None:
     """Hooks that come after the compiler never fire. What is compiled elsewhere in the model does no harm."""
     # by name: importing torch._dynamo takes seconds
-    compiled = [m for m in model.modules() if m._compiled_call_impl is not None or type(m).__name__ == "OptimizedModule"]
-    inside = {part for module in compiled for part in module.modules()}
+    compiled = [m for m in nn.Module.modules(model) if m._compiled_call_impl is not None or type(m).__name__ == "OptimizedModule"]
+    inside = {part for module in compiled for part in nn.Module.modules(module)}
     late = [item.name for item in chosen if item.module in inside]
     if late:
         raise AttachError(
@@ -180,7 +180,7 @@ def _build(found: Found, homeostat: Homeostat, compile: bool) -> Layer:
 
 
 def _nothing_found(model: nn.Module, found: list[Found]) -> str:
-    seen = sorted({type(module).__name__ for module in model.modules()})
+    seen = sorted({type(module).__name__ for module in nn.Module.modules(model)})
     message = f"no spiking layer to regulate in {type(model).__name__}. Module types seen: {', '.join(seen)}. "
     if found:
         message += "Skipped: " + "; ".join(f"{item.name} ({item.reason})" for item in found) + ". "

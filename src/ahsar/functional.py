@@ -12,7 +12,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import pad, softplus
 
 
 def rate(spikes: Tensor, counts: Tensor) -> Tensor:
@@ -121,6 +121,21 @@ def scale_logit(raw: Tensor, scale: Tensor | float) -> Tensor:
     room = ((1.0 - factor) * wide.clamp(max=ceiling).exp()).clamp(min=-1.0 + 1e-6)
     shifted = wide + factor.log() - room.log1p()
     return torch.clamp(shifted, max=torch.clamp(wide.detach(), min=ceiling)).to(raw.dtype)
+
+
+def scale_softplus(raw: Tensor, scale: Tensor | float) -> Tensor:
+    """Equation (6) for a threshold kept as θ⁰ = softplus(raw): the raw value whose softplus is s θ⁰.
+
+    The inverse of softplus is y + log(1 − e^−y), which neither overflows nor cancels; s = 1 returns raw, and its gradient,
+    bit for bit. Shape of `raw`.
+    """
+    wide = raw.to(torch.promote_types(raw.dtype, torch.float32))
+    factor = torch.as_tensor(scale, dtype=wide.dtype, device=raw.device)
+    # further below softplus is exp, so its inverse moves in step with raw
+    near = wide.clamp(min=-30.0)
+    scaled = factor * softplus(near)
+    inverse = scaled + torch.expm1(-scaled).neg().log() + (wide - near)
+    return torch.where(factor == 1.0, wide, inverse).to(raw.dtype)
 
 
 def energy(average: Tensor, sizes: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class Homeostat:
         self._counts: tuple[list[int], Tensor] | None = None
         self._optimizer_handle: RemovableHandle | None = None
         # on the CPU while the model is on the meta device: state must not be lost
-        device = next((t.device for t in model.parameters() if not t.is_meta), torch.device("cpu"))
+        device = next((t.device for t in nn.Module.parameters(model) if not t.is_meta), torch.device("cpu"))
         zeros = torch.zeros(len(layers), device=device)
         # h, r̄, its weight, n and s of the equations: float32 vectors [L], whatever the model's dtype
         self.state, self.average, self.weight, self.sizes = zeros, zeros, zeros, zeros

@@ -38,7 +38,7 @@ def inspect_target(target: str, input_shape: str | None = None) -> list[Row]:
     shapes = {} if input_shape is None else _output_shapes(model, input_shape)
     rows = [_row(found, shapes) for found in discover(model)]
     if not rows:
-        seen = ", ".join(sorted({type(module).__name__ for module in model.modules()}))
+        seen = ", ".join(sorted({type(module).__name__ for module in nn.Module.modules(model)}))
         raise AttachError(
             f"{target}: no spiking layer of a known framework among {seen}; for your own neurons call "
             'ahsar.register_adapter(MyNeuron, threshold="its_attribute") in that module'

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 from torch import Tensor, nn
 from torch.compiler import is_dynamo_compiling
-from torch.utils.hooks import RemovableHandle
 
 from . import checks
 from .adapters import Adapter, find
@@ -49,10 +48,12 @@ class Layer:
         self.tally: Tally | None = None
         self.fired = False
         self.ceiling = 1.0
-        self.handles: list[RemovableHandle] = []
+        self.handles: list[Any] = []  # each has a remove()
 
     def hook(self) -> None:
         """Register the hooks; a threshold written as a float needs none before forward."""
+        if self.adapter.install is not None:
+            self.handles.append(self.adapter.install(self.module))
         if isinstance(self.threshold, ShadowThreshold):
             if self.compile:
                 # from the first forward on: a learnable threshold that is scaled is another kind of tensor
@@ -211,7 +212,7 @@ class Layer:
 def layers_of(model: nn.Module) -> list[Layer]:
     """The layers that are attached to `model` or a part of it, found by their hooks."""
     found: dict[int, Layer] = {}
-    for module in model.modules():
+    for module in nn.Module.modules(model):  # Rockpool's own `modules()` and `parameters()` return dictionaries
         for hook in module._forward_hooks.values():
             owner = getattr(hook, "__self__", None)
             if isinstance(owner, Layer):

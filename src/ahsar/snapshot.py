@@ -29,7 +29,7 @@ class Snapshot:
     """The state of every module in a model. `restore` may be called many times."""
 
     def __init__(self, model: nn.Module):
-        self.modules = list(model.modules())
+        self.modules = list(nn.Module.modules(model))
         self.attributes = [
             {name: value for name, value in module.__dict__.items() if name not in _STRUCTURE} for module in self.modules
         ]
@@ -57,7 +57,7 @@ class Snapshot:
 @contextmanager
 def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     """Put the whole model into training or eval mode, and give every module its own flag back."""
-    flags = {module: module.training for module in model.modules()}
+    flags = {module: module.training for module in nn.Module.modules(model)}
     model.train(training)
     try:
         yield
@@ -71,7 +71,7 @@ def untouched(model: nn.Module) -> Iterator[Snapshot]:
     """Leave the model's state and the random generators of Python and torch as they are found."""
     snapshot = Snapshot(model)
     python_state = random.getstate()
-    devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
+    devices = sorted({p.device.index or 0 for p in nn.Module.parameters(model) if p.device.type == "cuda"})
     try:
         with torch.random.fork_rng(devices=devices):
             yield snapshot

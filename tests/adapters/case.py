@@ -1,6 +1,6 @@
 """What a case of the contract is, and the runs that the contract compares."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal
@@ -40,6 +40,10 @@ class Case:
         slope: dθ/dθ⁰ as the module stores them, at scale s.
         copies: whether the framework itself makes a true deep copy of it.
         rounding: s θ⁰ of a rebuilt module is computed in another precision, so comparisons allow for rounding.
+        second: name of another threshold, which starts as θ⁰ too and is scaled alike.
+        graded: spikes count by their strength, in [0, 1], not by being there.
+        differentiable: whether there are gradients at all.
+        reentrant_only: the framework's own backward does not work under the other kind of activation checkpointing.
     """
 
     name: str
@@ -56,6 +60,16 @@ class Case:
     slope: Callable[[Tensor, float], Any] = lambda stored, scale: scale
     rounding: bool = False
     copies: bool = True
+    second: str | None = None
+    graded: bool = False
+    differentiable: bool = True
+    reentrant_only: bool = False
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """Names of the thresholds that are Parameters."""
+        names = (self.attribute,) if self.second is None else (self.attribute, self.second)
+        return names if self.learnable else ()
 
     def __str__(self) -> str:
         return self.name
@@ -102,7 +116,7 @@ def trace(case: Case, module: nn.Module, around: Callable[[Callable[..., Any], T
     `around` calls the forward of the whole sequence, for example under activation checkpointing.
     """
     module.zero_grad()
-    x = case.input().requires_grad_()
+    x = case.input().requires_grad_(case.differentiable)
     torch.default_generator.manual_seed(2)
     raw = case.run(module, x) if around is None else around(lambda x: tuple(tensors_in(case.run(module, x))), x)
     outputs = tensors_in(raw)
@@ -111,6 +125,7 @@ def trace(case: Case, module: nn.Module, around: Callable[[Callable[..., Any], T
     loss = torch.stack(losses).sum()
     if loss.requires_grad:
         loss.backward()
+    assert loss.requires_grad == case.differentiable
     leaves = {**dict(module.named_parameters()), "input": x}
     gradients = {name: leaf.grad.clone() for name, leaf in leaves.items() if leaf.grad is not None}
     return Trace([out.detach() for out in outputs], gradients, list(raw))
@@ -134,23 +149,23 @@ def attached(case: Case, module: nn.Module | None = None, **config: Any) -> tupl
     return module, ahsar.attach(nn.ModuleDict({"layer": module}), config=ahsar.Config(set_point=0.05, **config))
 
 
-def same(a: Trace, b: Trace, but: str | None = None) -> None:
-    """Assert that two runs are equal bit for bit; the gradient of the leaf `but` up to rounding."""
+def same(a: Trace, b: Trace, but: Sequence[str] = ()) -> None:
+    """Assert that two runs are equal bit for bit; the gradients of the leaves `but` up to rounding."""
     compare(a, b, but, rtol=0.0, atol=0.0)
 
 
 def close(a: Trace, b: Trace) -> None:
     """Assert that two runs are equal up to rounding."""
-    compare(a, b, None, rtol=1e-4, atol=1e-5)
+    compare(a, b, (), rtol=1e-4, atol=1e-5)
 
 
-def compare(a: Trace, b: Trace, but: str | None, rtol: float, atol: float) -> None:
+def compare(a: Trace, b: Trace, but: Sequence[str], rtol: float, atol: float) -> None:
     assert len(a.outputs) == len(b.outputs) > 0
     for got, wanted in zip(a.outputs, b.outputs, strict=True):
         torch.testing.assert_close(got, wanted, rtol=rtol, atol=atol)
     assert a.gradients.keys() == b.gradients.keys()
     for name, got in a.gradients.items():
-        r, t = (1e-5, 1e-6) if name == but else (rtol, atol)
+        r, t = (1e-5, 1e-6) if name in but else (rtol, atol)
         wanted = b.gradients[name]
         torch.testing.assert_close(got, wanted, rtol=r, atol=t, msg=lambda text, name=name: f"{name}: {text}")
 

@@ -30,6 +30,8 @@ class Adapter:
         refuse: a reason not to regulate this module, or None.
         ceiling: takes (module, spikes), returns the highest rate that the layer can reach; may read the spikes' shape only.
         compiled: builds the writer for a model that will be compiled, if not `threshold`.
+        install: called with the module at attach, for a framework that calls forward past the hooks; returns what has a
+            `remove()`, called at detach.
     """
 
     framework: str
@@ -39,6 +41,7 @@ class Adapter:
     refuse: Callable[[Any], str | None] = lambda module: None
     ceiling: Callable[[Any, Tensor], float] = unlimited
     compiled: Callable[[Any], Threshold] | None = None
+    install: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,16 @@ class Skip:
 
 
 # Root package of a module's class -> the file here that knows it; loaded when such a module is first met.
-FRAMEWORKS = {"norse": "norse", "sinabs": "sinabs", "snntorch": "snntorch", "spikingjelly": "spikingjelly"}
+FRAMEWORKS = {
+    "bindsnet": "bindsnet",
+    "braincog": "braincog",
+    "norse": "norse",
+    "rockpool": "rockpool",
+    "sinabs": "sinabs",
+    "snntorch": "snntorch",
+    "spikingjelly": "spikingjelly",
+    "tracetorch": "tracetorch",
+}
 
 _user: dict[type, Adapter | Skip] = {}
 _known: dict[str, dict[type, Adapter | Skip]] = {}
