@@ -7,6 +7,11 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install -qq --constraint constraints.txt
 
+# Frameworks whose own requirements contradict the rest (sinabs: nir <= 1.0.4, BindsNET: torch >= 2.14) or bring what nothing here
+# needs (BrainCog), without them; and what of those they import. `make test-frameworks` tests each with all that it asks for.
+ALONE  := sinabs braincog bindsnet
+BESIDE := pbr ale-py gymnasium opencv-python-headless tensorboardX Deprecated dv einops flatbuffers lz4 seaborn timm wrapt zstd
+
 # Stamps, younger than what they were made from: each says that a step of the set-up is done.
 CREATED   := $(VENV)/.created
 HAS_LAB   := $(VENV)/.has-lab
@@ -15,11 +20,13 @@ HAS_TESTS := $(VENV)/.has-tests
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint wheel bench clean
+.PHONY: help demo test test-frameworks test-matrix lint wheel bench clean
 
 help:
 	@echo "make demo    install the lab and compare AHSAR with its baseline on scikit-learn's digits"
 	@echo "make test    install the test extras, then ruff, pyright and pytest (PYTEST_ARGS=...)"
+	@echo "make test-frameworks   the adapters' tests with each framework alone, as it wants its environment"
+	@echo "make test-matrix       the core and the adapters on other versions of Python, PyTorch and SpikingJelly"
 	@echo "make lint    ruff and pyright alone"
 	@echo "make wheel   build dist/ahsar-*.whl"
 	@echo "make bench   measure what being attached costs per step"
@@ -31,6 +38,10 @@ demo: $(HAS_LAB)
 # Two workers of one thread each: tests/conftest.py holds the thread counts.
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+# The time-consuming rest: each framework alone, and other versions of Python, PyTorch and SpikingJelly (noxfile.py).
+test-frameworks test-matrix: $(HAS_TESTS)
+	$(BIN)/nox --session $(if $(filter test-matrix,$@),versions,framework bindsnet)
 
 lint: $(HAS_TESTS)
 	$(BIN)/ruff check .
@@ -57,10 +68,12 @@ $(CREATED):
 # What the tests need includes the lab, so the second stands for both.
 $(HAS_LAB): $(CREATED) pyproject.toml constraints.txt
 	@echo "installing the lab into $(VENV) (the first time PyTorch is downloaded: some minutes)"
-	@$(INSTALL) --editable ".[all]"
+	@$(INSTALL) --editable ".[lab,spikingjelly]"
 	@touch $@
 
 $(HAS_TESTS): $(CREATED) pyproject.toml constraints.txt
 	@echo "installing the lab and the test extras into $(VENV) (the first time PyTorch is downloaded: some minutes)"
 	@$(INSTALL) --editable ".[all,test]"
+	@$(INSTALL) $(BESIDE)
+	@$(INSTALL) --no-deps $(ALONE)
 	@touch $(HAS_LAB) $@

@@ -33,7 +33,8 @@ def snntorch_net() -> Any:
 
     torch.manual_seed(0)
     # its exporter takes one threshold and one decay per neuron
-    lif1, lif2 = (snn.Leaky(torch.full((n,), 0.8), torch.ones(n), init_hidden=True) for n in (20, 4))
+    leaky: Any = snn.Leaky
+    lif1, lif2 = (leaky(torch.full((n,), 0.8), torch.ones(n), init_hidden=True) for n in (20, 4))
     return nn.Sequential(nn.Linear(6, 20), lif1, nn.Linear(20, 4), lif2)
 
 

@@ -141,7 +141,8 @@ def _select(model: nn.Module, found: list[Found], layers: Selection) -> list[Fou
 def _refuse_compiled(model: nn.Module, chosen: list[Found]) -> None:
     """Hooks that come after the compiler never fire. What is compiled elsewhere in the model does no harm."""
     # by name: importing torch._dynamo takes seconds
-    compiled = [m for m in nn.Module.modules(model) if m._compiled_call_impl is not None or type(m).__name__ == "OptimizedModule"]
+    modules = nn.Module.modules(model)
+    compiled = [m for m in modules if m._compiled_call_impl is not None or type(m).__name__ == "OptimizedModule"]
     inside = {part for module in compiled for part in nn.Module.modules(module)}
     late = [item.name for item in chosen if item.module in inside]
     if late:
