@@ -1,0 +1,75 @@
+"""Tests in environments of their own: `make test-frameworks` and `make test-matrix`, or `nox -s NAME`.
+
+`make test` holds the frameworks that agree in one environment. These sessions hold each framework alone, with what it asks for
+itself (their pins of NIR contradict each other, and BrainCog and BindsNET bring old or very new dependencies), and the core
+with the contract on other versions of Python and PyTorch. Environments stay in .nox and are used again.
+"""
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = []  # name one: each installs a PyTorch of its own
+
+TESTS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "packaging")
+CORE = ("tests/adapters", *(f"tests/test_{name}.py" for name in ("functional", "homeostat", "attach", "training")))
+TESTED = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
+BASE = ("spikingjelly==2.0.0", "snntorch==1.0.0", "numpy")  # what the tests themselves lean on
+RESULTS = Path(__file__).parent / "docs" / "results" / "versions"
+
+# framework: what its session installs, and what of it without its own requirements
+FRAMEWORKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "norse": (("norse==1.1.0",), ()),
+    # as it asks, with nir <= 1.0.4; without samna, which only its chips need and which fetches itself from elsewhere
+    "sinabs": (("nir==1.0.4", "nirtorch<2.0.5", "pbr", "matplotlib"), ("sinabs==3.1.3",)),
+    "rockpool": (("rockpool==3.1.0",), ()),
+    "tracetorch": (("tracetorch==0.19.2",), ()),
+    "braincog": (("braincog==0.2.7.19",), ()),
+}
+
+
+def _run(session: nox.Session, report: str, *words: str) -> None:
+    """The core and the contract; what passed is kept as JUnit XML, from which docs/versions.md is written."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    file = RESULTS / f"{report}.xml"
+    session.run("pytest", "-n", "2", "-q", "-p", "no:cacheprovider", f"--junit-xml={file}", *CORE, *words, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("name", list(FRAMEWORKS))
+def framework(session: nox.Session, name: str) -> None:
+    """One framework with all that it asks for, beside those that the tests lean on."""
+    requirements, alone = FRAMEWORKS[name]
+    session.install(*TESTED, *BASE, *requirements, *TESTS)
+    if alone:
+        session.install("--no-deps", *alone)
+    session.install("--no-deps", "-e", ".")
+    _run(session, f"framework-{name}")
+
+
+@nox.session
+def bindsnet(session: nox.Session) -> None:
+    """BindsNET asks for a newer PyTorch than the tested set."""
+    session.install("torch>=2.14,<2.15", "torchvision>=0.29,<0.30", *BASE, "bindsnet==0.3.4", *TESTS)
+    session.install("--no-deps", "-e", ".")
+    _run(session, "framework-bindsnet")
+
+
+PYTHONS = [python for python in ("3.11", "3.12", "3.13") if shutil.which(f"python{python}")]
+TORCHES = {"2.6.0": ("torch==2.6.0", "torchvision==0.21.0"), "2.11.0": TESTED, "newest": ("torch", "torchvision")}
+JELLIES = {"0.0.0.0.14": "spikingjelly==0.0.0.0.14", "2.0.0": "spikingjelly==2.0.0"}
+
+
+@nox.session
+@nox.parametrize("spikingjelly", list(JELLIES))
+@nox.parametrize("torch", list(TORCHES))
+@nox.parametrize("python", PYTHONS)
+def versions(session: nox.Session, torch: str, spikingjelly: str) -> None:
+    """The core and the contract on another PyTorch, Python and SpikingJelly."""
+    session.install(*TORCHES[torch], "snntorch==1.0.0", "numpy", *TESTS)
+    session.install(JELLIES[spikingjelly])
+    session.install("--no-deps", "-e", ".")
+    _run(session, f"python-{session.python}-torch-{torch}-spikingjelly-{spikingjelly}")
