@@ -1,4 +1,4 @@
-"""What the README shows exists: its commands, options, extras, links and code."""
+"""What the README and the documents show exists: commands, options, extras, links and code."""
 
 import os
 import re
@@ -14,15 +14,18 @@ from ahsar.lab import workload
 ROOT = Path(__file__).resolve().parents[1]
 
 
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
 @cache
 def blocks(language: str) -> list[str]:
-    """The README's fenced blocks of one language."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The fenced blocks of one language in all documents."""
+    text = "\n".join(file.read_text(encoding="utf-8") for file in DOCUMENTS)
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def commands() -> list[list[str]]:
-    """The command lines of the README's bash blocks, as words; comments and continued lines resolved."""
+    """The command lines of all bash blocks, as words; comments and continued lines resolved."""
     lines = "".join(blocks("bash")).replace("\\\n", " ").splitlines()
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
@@ -56,6 +59,10 @@ def check(words: list[str]) -> None:
         extras = re.search(r"(?:ahsar|\.)\[([\w,]+)\]", shlex.join(arguments))
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         assert extras is None or set(extras[1].split(",")) <= set(project["optional-dependencies"]), shlex.join(words)
+    elif name == "python" and arguments[0].startswith("examples/"):
+        assert (ROOT / arguments[0]).is_file(), shlex.join(words)  # tests/test_examples.py runs them all
+    elif name == "torchrun":
+        assert (ROOT / arguments[-1]).is_file(), shlex.join(words)
     elif name == "python" and arguments[0] == "-m":
         assert (ROOT / f"{arguments[1].replace('.', '/')}.py").is_file(), shlex.join(words)
     else:
@@ -70,17 +77,19 @@ def test_readme_commands_exist() -> None:
 
 
 def test_readme_uses_only_checked_languages() -> None:
-    fences = re.findall(r"^```(\w*)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)[::2]
-    assert set(fences) <= {"bash", "python", "text", "bibtex"}
+    for file in DOCUMENTS:
+        fences = re.findall(r"^```(\w*)$", file.read_text(encoding="utf-8"), re.MULTILINE)[::2]
+        assert set(fences) <= {"bash", "python", "text", "bibtex"}, file
 
 
 def test_readme_python_compiles() -> None:
     assert blocks("python")
     for number, block in enumerate(blocks("python")):
-        compile(block, f"README.md, python block {number + 1}", "exec")
+        compile(block, f"documents, python block {number + 1}", "exec")
 
 
-def test_readme_links_lead_somewhere() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if ":" not in link]
-    assert [link for link in links if link and not (ROOT / link).exists()] == []
+def test_links_lead_somewhere() -> None:
+    for file in DOCUMENTS:
+        text = file.read_text(encoding="utf-8")
+        links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if ":" not in link]
+        assert [link for link in links if link and not (file.parent / link).exists()] == [], file
