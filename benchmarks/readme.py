@@ -82,6 +82,19 @@ def overhead() -> str:
     return "".join(lines)
 
 
+def compiled() -> str:
+    """What `python -m benchmarks.compile` measured."""
+    found = json.loads((RESULTS / "compile.json").read_text(encoding="utf-8"))
+    lines = [f"Measured on {found['device']}, PyTorch {found['torch']}, backend {found['backend']}; medians.\n\n"]
+    lines.append("| | eager | eager attached | compiled | compiled attached | compiled attached / compiled |\n")
+    lines.append("| --- | ---: | ---: | ---: | ---: | ---: |\n")
+    for name, row in found["workloads"].items():
+        kinds = ("eager", "eager attached", "compiled", "compiled attached")
+        cells = [name, *(f"{row[kind]['seconds_per_step'] * 1000:.1f} ms" for kind in kinds), _ratio(row[kinds[-1]])]
+        lines.append("| " + " | ".join(cells) + " |\n")
+    return "".join(lines)
+
+
 def _ratio(row: dict) -> str:
     return f"{row['ratio']:.4f} [{row['quartiles'][0]:.3f}–{row['quartiles'][1]:.3f}]"
 
@@ -91,7 +104,7 @@ def filled(text: str) -> str:
 
     def replace(match: re.Match[str]) -> str:
         kind, _, name = match[1].partition(":")
-        body = {"results": lambda: results(name), "constants": constants, "overhead": overhead}[kind]()
+        body = {"results": lambda: results(name), "constants": constants, "overhead": overhead, "compiled": compiled}[kind]()
         return f"<!-- {match[1]} -->\n{body}<!-- /{match[1]} -->"
 
     return re.sub(r"<!-- ([\w:-]+) -->\n.*?<!-- /\1 -->", replace, text, flags=re.DOTALL)

@@ -120,7 +120,9 @@ def scale_logit(raw: Tensor, scale: Tensor | float) -> Tensor:
     ceiling = math.log((1 - 1e-6) / 1e-6)
     room = ((1.0 - factor) * wide.clamp(max=ceiling).exp()).clamp(min=-1.0 + 1e-6)
     shifted = wide + factor.log() - room.log1p()
-    return torch.clamp(shifted, max=torch.clamp(wide.detach(), min=ceiling)).to(raw.dtype)
+    limit = wide.detach().clamp(min=ceiling)
+    # not clamp, whose gradient where both are equal differs between releases of PyTorch
+    return torch.where(shifted > limit, limit, shifted).to(raw.dtype)
 
 
 def scale_softplus(raw: Tensor, scale: Tensor | float) -> Tensor:
