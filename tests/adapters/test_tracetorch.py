@@ -160,3 +160,27 @@ def test_a_layer_of_a_user_with_its_own_threshold_is_regulated() -> None:
     assert torch.equal(layer(given()), (given() > 1.5).float())
     homeostat.bake()
     torch.testing.assert_close(softplus(layer.raw_firing_threshold).detach(), torch.full((NEURONS,), 1.5))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+def test_both_thresholds_are_scaled_in_a_compiled_model() -> None:
+    case = next(case for case in CASES if str(case) == "tracetorch-LITS-rounded")
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = case.module()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.stack(case.run(self.layer, x))
+
+    net, twin = Net(), Net()
+    homeostat, wanted = ahsar.attach(net, compile=True), ahsar.attach(twin)
+    torch._dynamo.reset()
+    compiled = torch.compile(net, backend="eager")
+    for scale in (0.9, 0.5):
+        homeostat.hold(scale)
+        wanted.hold(scale)
+        torch.testing.assert_close(compiled(case.input()), twin(case.input()))
+    assert homeostat.layers[0].tally is not None  # it was traced as a whole
+    assert twin(case.input()).min() < 0 < twin(case.input()).max()

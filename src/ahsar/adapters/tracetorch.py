@@ -61,6 +61,21 @@ class SoftplusThreshold(ShadowThreshold):
         if self.other is not None:
             self.other.restore(module)
 
+    def prepare(self, module: nn.Module) -> None:
+        super().prepare(module)
+        if self.other is not None:
+            self.other.prepare(module)
+
+    def cover(self, module: nn.Module) -> None:
+        super().cover(module)
+        if self.other is not None:
+            self.other.cover(module)
+
+    def uncover(self, module: nn.Module) -> None:
+        super().uncover(module)
+        if self.other is not None:
+            self.other.uncover(module)
+
     def bake(self, module: nn.Module, shared: bool) -> None:
         super().bake(module, shared)
         if self.other is not None:
