@@ -101,7 +101,7 @@ def test_a_neuron_that_spikes_twice_in_a_step_counts_once() -> None:
 
 
 def test_a_trained_threshold_is_scaled_from_its_new_value_and_stays_in_the_registry() -> None:
-    layer = lif(threshold=PER_NEURON)
+    layer = lif(threshold=PER_NEURON.clone())  # Rockpool keeps the tensor that it is given
     homeostat = ahsar.attach(nn.ModuleList([layer]))
     homeostat.hold(0.5)
     optimizer = torch.optim.SGD(layer.parameters().astorch(), lr=0.1)
