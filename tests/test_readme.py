@@ -53,8 +53,8 @@ def check(words: list[str]) -> None:
             assert rest[0] in workload.names() or Path(rest[0]).suffix == ".toml", shlex.join(words)
     elif name == "make":
         targets = [word for word in arguments if "=" not in word]
-        rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-        assert set(targets) <= set(rules), shlex.join(words)
+        rules = re.findall(r"^([\w -]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(targets) <= set(" ".join(rules).split()), shlex.join(words)
     elif name == "pip":
         extras = re.search(r"(?:ahsar|\.)\[([\w,]+)\]", shlex.join(arguments))
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
