@@ -32,6 +32,7 @@ def load(name: str) -> dict[str, Any]:
 
 
 CLASSIFIERS = {
+    "spikingjelly_digits.py": "spikingjelly",
     "snntorch_digits.py": "snntorch",
     "norse_digits.py": "norse",
     "sinabs_digits.py": "sinabs",
