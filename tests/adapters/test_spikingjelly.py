@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from spikingjelly.activation_based import functional, monitor, neuron, surrogate
+from spikingjelly.activation_based import functional, layer, monitor, neuron, surrogate
 from torch import nn
 
 import ahsar
@@ -200,3 +200,16 @@ def test_reset_net_does_not_disturb_an_attached_model() -> None:
     wanted = trace(case, module)
     functional.reset_net(homeostat.model)
     same(trace(case, module), wanted)
+
+
+def test_a_container_that_calls_its_layer_at_every_step_counts_them_all() -> None:
+    torch.manual_seed(0)
+    model = layer.MultiStepContainer(nn.Linear(NEURONS, NEURONS), neuron.IFNode())
+    homeostat = ahsar.attach(model)
+    output = model(4 * torch.rand(STEPS, 3, NEURONS))
+    (found,) = homeostat.layers
+    assert found.spikes is not None and 0 < found.spikes.item() == output.sum().item() < output.numel() == found.count
+    homeostat.hold(0.5)
+    functional.reset_net(model)
+    again = model(4 * torch.rand(STEPS, 3, NEURONS))
+    assert again.sum() > output.sum()
