@@ -85,7 +85,10 @@ def test_an_example_runs_as_its_user_starts_it(name: str) -> None:
     pytest.importorskip(package, exc_type=ImportError)
     environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent / "src")}
     command = [sys.executable, *options, str(EXAMPLES / file), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    for _ in range(3):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        if "terminate called without an active exception" not in done.stderr:
+            break  # else PyTorch's own shutdown of a rank has aborted, as it now and then does once all is done
     assert done.returncode == 0, done.stderr
     assert all(float(accuracy) > 0.75 for accuracy in re.findall(r"accuracy ([\d.]+)", done.stdout)), done.stdout
     scales = re.findall(r"scales ({.*?})", done.stdout)
