@@ -64,7 +64,7 @@ def test_spiking_layers_are_the_hidden_ones(name: str) -> None:
     spec = load(name, quick=True).model
     model, x = made(load(name, quick=True))
     layers = spiking_layers(model)
-    assert len(layers) == spec.depth + bool(spec.hidden)
+    assert len(layers) == len(spec.plan) + bool(spec.hidden)
     last = [module for module in model.modules() if not list(module.children())][-1]
     assert isinstance(last, nn.Linear) and last.out_features == 5
     spikes = []
@@ -97,7 +97,7 @@ def test_batch_norm_is_there_only_if_asked_for(name: str, batch_norm: bool) -> N
     workload = changed(name, batch_norm=batch_norm)
     model, x = made(workload)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    assert len(norms) == (workload.model.depth if batch_norm else 0)
+    assert len(norms) == (len(workload.model.plan) if batch_norm else 0)
     assert model(x).shape[1:] == (3, 5)
 
 
@@ -106,7 +106,7 @@ def test_batch_norm_is_there_only_if_asked_for(name: str, batch_norm: bool) -> N
 def test_hidden_layer_is_there_only_if_asked_for(name: str, hidden: int) -> None:
     workload = changed(name, hidden=hidden)
     model, x = made(workload)
-    assert len(spiking_layers(model)) == workload.model.depth + (hidden > 0)
+    assert len(spiking_layers(model)) == len(workload.model.plan) + (hidden > 0)
     assert model(x).shape[1:] == (3, 5)
 
 
@@ -168,6 +168,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 
 
 def test_sides_follow_the_strides() -> None:
-    assert side_after(7, (2, 1, 2)) == nn.Conv2d(1, 1, 3, 2, 1)(nn.Conv2d(1, 1, 3, 2, 1)(torch.zeros(1, 1, 7, 7))).shape[-1]
-    assert side_after(7, (2, 1, 2), floor=True) == 1
-    assert Model(name="spikingjelly-conv", widths=(3, 4), strides=(1, 1), time_steps=2).depth == 2
+    plan = ((1, 2), (1, 1), (1, 2))
+    assert side_after(7, plan) == nn.Conv2d(1, 1, 3, 2, 1)(nn.Conv2d(1, 1, 3, 2, 1)(torch.zeros(1, 1, 7, 7))).shape[-1]
+    assert side_after(7, plan, floor=True) == 1
+    assert Model(name="spikingjelly-conv", widths=(3, 4), strides=(1, 2), time_steps=2).plan == ((3, 1), (4, 2))
+
+
+def test_width_and_depth_make_a_plan() -> None:
+    model = Model(name="spikingjelly-conv", width=8, depth=5, time_steps=2)
+    assert model.plan == ((8, 2), (8, 1), (8, 1), (16, 2), (16, 1))

@@ -85,7 +85,7 @@ def test_shuffled_gives_each_scale_to_the_next_layer() -> None:
     import snntorch as snn
 
     model = nn.Sequential(*(snn.Leaky(0.9, init_hidden=True) for _ in range(3)))
-    homeostat = arms.apply("shuffled", model, torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.1))
+    homeostat = arms.build("shuffled").attach(model, torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.1))
     assert homeostat is not None
     homeostat.state = torch.tensor([-1.0, 0.0, 1.0])
     homeostat.release()

@@ -65,7 +65,7 @@ def test_all_promised_workloads_are_there_and_differ() -> None:
 def test_plain_and_normalised_deep_nets_differ_in_batch_norm_only() -> None:
     for quick in (False, True):
         normalised, plain = load("fashion-deep", quick), load("fashion-deep-plain", quick)
-        assert normalised.model.depth == 8
+        assert len(normalised.model.plan) == 8
         assert replace(normalised.model, batch_norm=False) == plain.model
         assert normalised.data == plain.data
 
@@ -86,7 +86,7 @@ def test_whole_numbers_are_taken_as_floats(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("widths = [4, 8]", "width = [4, 8]", "unknown key model.width"),
+        ("widths = [4, 8]", "widhts = [4, 8]", "unknown key model.widhts"),
         ("[seeds]", "[seed]", "unknown key seed"),
         ("[quick.budget]", "[quick.budgets]", "unknown key quick.budgets"),
         ("steps = 10", "step = 10", "unknown key budget.step = 10"),
@@ -130,7 +130,7 @@ def _changes() -> list[tuple[str, str, object]]:
     """One other value for every field of every section that can take one."""
     other = {
         "name": {"data": "cifar10", "model": "spikingjelly-conv", "optimizer": "sgd"},
-        "neuron": "if", "surrogate": "sigmoid",
+        "neuron": "if", "surrogate": "sigmoid", "augment": ("crop",), "width": {"model": 0}, "depth": {"model": 0},
     }  # fmt: skip
     base = asdict(load("digits"))
     changes = []
@@ -148,7 +148,7 @@ def _changes() -> list[tuple[str, str, object]]:
                 new = value * 0.9 + 0.01 if key != "tau" else 3.0
             elif new is None and isinstance(value, tuple):
                 new = value[::-1]
-            if new is not None and (section, key) != ("data", "time_steps"):
+            if new not in (None, value) and (section, key) != ("data", "time_steps"):
                 changes.append((section, key, new))
     return changes
 

@@ -81,12 +81,16 @@ def run(
     started = time.perf_counter()
     fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
     _seed_everything(seed)
-    model = models.build(workload, splits.sample_shape, splits.classes)
-    optimizer = _optimizer(workload, model)
-    homeostat = arms.apply(arm, model, optimizer)
+    train, val, test = ((x.to(fabric.device), y.to(fabric.device)) for x, y in (splits.train, splits.val, splits.test))
+    paradigm, treatment = paradigms.build(workload), arms.build(arm)
+    model = models.build(workload, splits.sample_shape, splits.classes).to(fabric.device)
+    model = treatment.prepare(paradigm.prepare(model, train, seed), train[0][: workload.budget.batch_size])
+    optimizer = _optimizer(workload, paradigm.parameters(model))
+    homeostat = treatment.attach(model, optimizer)
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
-    train, val, test = (tuple(part.to(fabric.device) for part in pair) for pair in (splits.train, splits.val, splits.test))
-    paradigm = paradigms.build(workload)
+    for name in ("begin", "step"):  # of a stepwise network
+        if hasattr(model, name):
+            wrapped.mark_forward_method(name)
     log = _logger(tensorboard, name_of(arm, seed))
 
     record = header(workload, arm, seed)
@@ -122,16 +126,16 @@ def run(
         log(point, homeostat)
         report(point)
 
+    def backward(loss: Tensor) -> None:
+        penalty = treatment.penalty()
+        fabric.backward(loss if penalty is None else loss + penalty)
+
     evaluate(0)
     clock = _clock(fabric.device)
     begun = clock()
     for step, (x, y, completed) in enumerate(_batches(train, workload.budget.batch_size, workload.budget.steps, seed), 1):
         passes = completed
-        loss = paradigm.loss(wrapped, x, y)
-        wrapped_optimizer.zero_grad()
-        fabric.backward(loss)
-        wrapped_optimizer.step()
-        losses.append(loss.detach())
+        losses.append(paradigm.learn(wrapped, wrapped_optimizer, x, y, backward))
         if step % workload.budget.eval_every == 0 or step == workload.budget.steps:
             seconds += clock() - begun
             evaluate(step)
@@ -155,12 +159,12 @@ def _seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _optimizer(workload: Workload, model: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(workload: Workload, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     spec = workload.optimizer
     if spec.name == "sgd":
-        return torch.optim.SGD(model.parameters(), spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
+        return torch.optim.SGD(parameters, spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[spec.name]
-    return kind(model.parameters(), spec.lr, weight_decay=spec.weight_decay)
+    return kind(parameters, spec.lr, weight_decay=spec.weight_decay)
 
 
 def _batches(train: Any, size: int, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor, int]]:

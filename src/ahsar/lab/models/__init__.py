@@ -2,11 +2,16 @@
 
 Input is a static batch `[N, C, H, W]`, shown at every time step, or an event batch `[N, T, C, H, W]`; output is
 `[T, N, classes]`. The readout is linear, so every spiking layer is a hidden one.
+
+For paradigms that go step by step a network is built stepwise: then `begin()` begins a sequence and `step(frame)` gives
+the logits `[N, classes]` of one time step, and `forward` is both over the whole sequence.
 """
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
+from ahsar.lab.rules import STEPWISE
 from ahsar.lab.workload import Workload
 
 
@@ -23,21 +28,37 @@ def build(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn
         raise WorkloadError(f"model.time_steps = {spec.time_steps}: the samples have {sample_shape[0]} frames; make them equal")
     if len(sample_shape) not in (3, 4):
         raise WorkloadError(f"samples of shape {sample_shape}: the lab's networks take (C, H, W) or (T, C, H, W)")
+    stepwise = workload.paradigm.name in STEPWISE
     if spec.name == "snntorch-conv":
         from ahsar.lab.models.snntorch_conv import SnntorchConv as network
     elif spec.name == "spikingjelly-conv":
         from ahsar.lab.models.spikingjelly_conv import SpikingjellyConv as network
     else:
         from ahsar.lab.models.spikingjelly_vgg import SpikingjellyVGG as network
-    return network(spec, sample_shape, classes)
+    return network(spec, sample_shape, classes, stepwise)
 
 
-def side_after(side: int, strides: tuple[int, ...], *, floor: bool = False) -> int:
+def frames(x: Tensor, time_steps: int) -> Tensor:
+    """What each time step sees, `[T, N, ...]`: events `[N, T, ...]` time first, an image `[N, C, H, W]` T times."""
+    return x.transpose(0, 1) if x.dim() == 5 else x.expand(time_steps, *x.shape)
+
+
+def unroll(network: nn.Module, x: Tensor, time_steps: int) -> Tensor:
+    """Logits `[T, N, classes]` of a batch by `begin()` and a `step` for each time step."""
+    network.begin()  # type: ignore[operator]
+    return torch.stack([network.step(frame) for frame in frames(x, time_steps)])  # type: ignore[operator]
+
+
+def side_after(side: int, plan: tuple[tuple[int, int], ...], *, floor: bool = False) -> int:
     """Pixels of a side after 3x3 convolutions with padding 1 and these strides (`floor`: after 2x2 max-pooling).
+
+    Args:
+        plan: channels and stride of each convolution.
 
     Raises:
         WorkloadError: nothing is left of the side.
     """
+    strides = [stride for _, stride in plan]
     for stride in strides:
         side = side // stride if floor else -(-side // stride)
     if side < 1:

@@ -6,25 +6,26 @@ from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
 from ahsar.lab import workload
-from ahsar.lab.models import side_after
+from ahsar.lab.models import side_after, unroll
 
 
 class SnntorchConv(nn.Module):
     """Convolutions `conv1 ...` with neurons `lif1 ...`, a hidden linear layer if asked for, and a linear readout."""
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = False) -> None:
         super().__init__()
         if len(sample_shape) != 3 or spec.neuron != "lif":
             raise WorkloadError("model.name = 'snntorch-conv': takes images and model.neuron = 'lif' only")
-        self.time_steps = spec.time_steps
+        self.time_steps, self.stepwise = spec.time_steps, stepwise
+        self.membranes: list[Tensor] = []
         self.synapses, self.neurons = nn.ModuleDict(), nn.ModuleDict()
         channels, height, width = sample_shape
-        for i, (out, stride) in enumerate(zip(spec.widths, spec.strides, strict=True), 1):
+        for i, (out, stride) in enumerate(spec.plan, 1):
             conv = nn.Conv2d(channels, out, 3, stride, padding=1, bias=not spec.batch_norm)
             self.synapses[f"conv{i}"] = nn.Sequential(conv, nn.BatchNorm2d(out)) if spec.batch_norm else conv
             self.neurons[f"lif{i}"] = _leaky(spec)
             channels = out
-        features = channels * side_after(height, spec.strides) * side_after(width, spec.strides)
+        features = channels * side_after(height, spec.plan) * side_after(width, spec.plan)
         if spec.hidden:
             self.synapses["fc"] = nn.Sequential(nn.Flatten(), nn.Linear(features, spec.hidden))
             self.neurons["lif_fc"] = _leaky(spec)
@@ -33,17 +34,27 @@ class SnntorchConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, C, H, W]`."""
-        synapses, neurons = list(self.synapses.values()), list(self.neurons.values())
-        membranes = [neuron.init_leaky() for neuron in neurons]  # type: ignore[operator]
-        drive = synapses[0](x)  # the image does not change, so its first convolution is done once
-        logits = []
-        for _ in range(self.time_steps):
-            spikes = drive
-            for i, (synapse, neuron) in enumerate(zip(synapses, neurons, strict=True)):
-                current = drive if i == 0 else synapse(spikes)
-                spikes, membranes[i] = neuron(current, membranes[i])
-            logits.append(self.readout(spikes.flatten(1)))
-        return torch.stack(logits)
+        if self.stepwise:
+            return unroll(self, x, self.time_steps)
+        self.begin()
+        drive = self.synapses["conv1"](x)  # the image does not change, so its first convolution is done once
+        return torch.stack([self._integrate(drive) for _ in range(self.time_steps)])
+
+    def begin(self) -> None:
+        """Begin a sequence."""
+        self.membranes = [neuron.init_leaky() for neuron in self.neurons.values()]  # type: ignore[operator]
+
+    def step(self, x: Tensor) -> Tensor:
+        """Logits `[N, classes]` of one frame `[N, C, H, W]`."""
+        return self._integrate(self.synapses["conv1"](x))
+
+    def _integrate(self, drive: Tensor) -> Tensor:
+        """One time step from the current of the first layer on."""
+        spikes = drive
+        for i, (synapse, neuron) in enumerate(zip(self.synapses.values(), self.neurons.values(), strict=True)):
+            current = drive if i == 0 else synapse(spikes)
+            spikes, self.membranes[i] = neuron(current, self.membranes[i])
+        return self.readout(spikes.flatten(1))
 
 
 def _leaky(spec: workload.Model) -> Leaky:

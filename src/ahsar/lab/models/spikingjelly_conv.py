@@ -1,37 +1,46 @@
-"""A plain stack of SpikingJelly convolutions of any depth, with or without batch norm, in multi-step mode."""
+"""A plain stack of SpikingJelly convolutions of any depth, with or without batch norm, in multi-step mode, or stepwise."""
 
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 from ahsar.lab import workload
-from ahsar.lab.models import side_after
+from ahsar.lab.models import side_after, unroll
 
 
 class SpikingjellyConv(nn.Module):
     """Blocks `block1 ...` of `conv`, `norm` (if asked for) and `lif`, a hidden `fc` block if asked for, a readout."""
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = False) -> None:
         super().__init__()
         channels, height, width = sample_shape[-3:]
-        for i, (out, stride) in enumerate(zip(spec.widths, spec.strides, strict=True), 1):
+        for i, (out, stride) in enumerate(spec.plan, 1):
             block = nn.Sequential()
             block.add_module("conv", layer.Conv2d(channels, out, 3, stride, padding=1, bias=not spec.batch_norm))
             if spec.batch_norm:
                 block.add_module("norm", layer.BatchNorm2d(out))
-            if i == 1:
+            if i == 1 and not stepwise:
                 block.add_module("show", Show(spec.time_steps))
             block.add_module("lif", make_neuron(spec))
             self.add_module(f"block{i}", block)
             channels = out
-        features = channels * side_after(height, spec.strides) * side_after(width, spec.strides)
+        features = channels * side_after(height, spec.plan) * side_after(width, spec.plan)
         self.head = make_head(spec, features, classes)
-        self.depth = spec.depth
-        functional.set_step_mode(self, "m")
+        self.depth, self.time_steps, self.stepwise = len(spec.plan), spec.time_steps, stepwise
+        functional.set_step_mode(self, "s" if stepwise else "m")
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, C, H, W]` or `[N, T, C, H, W]`."""
+        if self.stepwise:
+            return unroll(self, x, self.time_steps)
+        self.begin()
+        return self.step(as_sequence(x))
+
+    def begin(self) -> None:
+        """Begin a sequence."""
         functional.reset_net(self)
-        x = as_sequence(x)
+
+    def step(self, x: Tensor) -> Tensor:
+        """Logits `[N, classes]` of one frame `[N, C, H, W]`; not stepwise, those of a whole sequence."""
         for i in range(1, self.depth + 1):
             x = self.get_submodule(f"block{i}")(x)
         return self.head(x)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
 from ahsar.lab import workload
-from ahsar.lab.models import side_after
+from ahsar.lab.models import side_after, unroll
 from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_head, make_neuron
 
 
@@ -16,28 +16,39 @@ class SpikingjellyVGG(nn.Module):
     The published head has three linear layers for 224-pixel images; here it is the workload's hidden layer and readout.
     """
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = False) -> None:
         super().__init__()
         if sample_shape[-3] != 3:
             raise WorkloadError(f"model.name = 'spikingjelly-vgg': takes RGB images, not {sample_shape[-3]} channels")
         height, width = sample_shape[-2:]
         plan: list[int | str] = []
-        for out, stride in zip(spec.widths, spec.strides, strict=True):
+        for out, stride in spec.plan:
             plan += [out, "M"] if stride == 2 else [out]
         layers = SpikingVGG.make_layers(plan, batch_norm=spec.batch_norm, neuron=lambda: make_neuron(spec))
-        self.features = _named(layers, spec.time_steps)
-        sides = [side_after(side, spec.strides, floor=True) for side in (height, width)]
-        self.head = make_head(spec, spec.widths[-1] * sides[0] * sides[1], classes)
-        functional.set_step_mode(self, "m")
+        self.features = _named(layers, 0 if stepwise else spec.time_steps)
+        sides = [side_after(side, spec.plan, floor=True) for side in (height, width)]
+        self.head = make_head(spec, spec.plan[-1][0] * sides[0] * sides[1], classes)
+        self.time_steps, self.stepwise = spec.time_steps, stepwise
+        functional.set_step_mode(self, "s" if stepwise else "m")
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, 3, H, W]` or `[N, T, 3, H, W]`."""
+        if self.stepwise:
+            return unroll(self, x, self.time_steps)
+        self.begin()
+        return self.step(as_sequence(x))
+
+    def begin(self) -> None:
+        """Begin a sequence."""
         functional.reset_net(self)
-        return self.head(self.features(as_sequence(x)))
+
+    def step(self, x: Tensor) -> Tensor:
+        """Logits `[N, classes]` of one frame `[N, 3, H, W]`; not stepwise, those of a whole sequence."""
+        return self.head(self.features(x))
 
 
 def _named(layers: nn.Sequential, time_steps: int) -> nn.Sequential:
-    """The same layers under readable names instead of their positions, with `Show` before the first neuron."""
+    """The same layers under readable names instead of their positions, with `Show` before the first neuron if T is given."""
     named, i = nn.Sequential(), 0
     for module in layers:
         if isinstance(module, layer.Conv2d):
@@ -48,7 +59,7 @@ def _named(layers: nn.Sequential, time_steps: int) -> nn.Sequential:
         elif isinstance(module, layer.MaxPool2d):
             named.add_module(f"pool{i}", module)
         else:
-            if i == 1:
+            if i == 1 and time_steps:
                 named.add_module("show", Show(time_steps))
             named.add_module(f"lif{i}", module)
     return named

@@ -2,13 +2,27 @@
 
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+
+from ahsar.lab.data import Pair
+from ahsar.lab.paradigms import Backward, descend, trainable
+from ahsar.lab.sections import Paradigm
 
 
 class BPTT:
     """The common way to train a spiking network directly (Neftci et al., 2019)."""
 
-    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        return cross_entropy(self.scores(model, x), y)
+    def __init__(self, spec: Paradigm) -> None:
+        self.spec = spec
+
+    def prepare(self, model: nn.Module, train: Pair, seed: int) -> nn.Module:
+        return model
+
+    def parameters(self, model: nn.Module) -> list[nn.Parameter]:
+        return trainable(model)
+
+    def learn(self, model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor, backward: Backward) -> Tensor:
+        return descend(optimizer, cross_entropy(self.scores(model, x), y), backward)
 
     def scores(self, model: nn.Module, x: Tensor) -> Tensor:
         return model(x).mean(0)

@@ -1,0 +1,73 @@
+"""Which data, model and paradigm fit together: what cannot work is refused when a workload is read, naming both."""
+
+from ahsar.errors import WorkloadError
+from ahsar.lab.sections import CONVOLUTIONAL, EVENTS, Data, Model, Paradigm
+
+# Paradigms that call the network once per time step, and the networks that can be called so.
+STEPWISE = ("tbptt", "ottt", "sltt", "eprop", "decolle", "stdp")
+_BY_STEPS = ("snntorch-conv", "spikingjelly-conv", "spikingjelly-vgg", "vgg11", "resnet18", "sew-resnet18", "mlp", "recurrent")
+# Paradigms that need a certain kind of network, with the reason.
+_ONLY = {
+    "ottt": (
+        ("spikingjelly-conv", "spikingjelly-vgg", "vgg11", "mlp"),
+        "it needs a plain stack of OTTT neurons",
+    ),
+    "sltt": (
+        ("spikingjelly-conv", "spikingjelly-vgg", "vgg11", "resnet18", "sew-resnet18", "mlp"),
+        "it needs SLTT neurons",
+    ),
+    "rate-bp": (
+        ("spikingjelly-conv", "spikingjelly-vgg", "vgg11", "resnet18", "mlp"),
+        "its backward pass is known for stacks of SpikingJelly neurons with linear layers between",
+    ),
+    "conversion": (
+        ("spikingjelly-conv", "spikingjelly-vgg", "vgg11", "mlp"),
+        "the analogue net with ReLUs must exist",
+    ),
+    "eprop": (("recurrent", "mlp"), "its eligibility traces are those of fully connected layers"),
+    "decolle": (("spikingjelly-conv", "mlp"), "every layer needs a local read-out"),
+    "stdp": (("spikingjelly-conv", "mlp"), "the local rule is defined between the spikes before and after one synapse"),
+}
+
+
+def check(data: Data, model: Model, paradigm: Paradigm) -> None:
+    """Refuse impossible combinations.
+
+    Raises:
+        WorkloadError: naming both sides and the cure.
+    """
+    _check_shape(model)
+    if data.time_steps not in (0, model.time_steps):
+        raise WorkloadError(f"data.time_steps = {data.time_steps}: must equal model.time_steps = {model.time_steps}")
+    wrong = [name for name in data.augment if name.startswith("event-") != (data.name in EVENTS)]
+    if wrong:
+        kind = "events" if data.name in EVENTS else "images"
+        raise WorkloadError(f"data.augment has {wrong[0]!r}, which does not fit data.name = {data.name!r} ({kind})")
+    if paradigm.name in STEPWISE and model.name not in _BY_STEPS:
+        raise WorkloadError(
+            f"paradigm.name = {paradigm.name!r} goes step by step, but model.name = {model.name!r} takes whole sequences "
+            f"only; choose a model from {', '.join(_BY_STEPS)}"
+        )
+    if paradigm.name in _ONLY:
+        models, reason = _ONLY[paradigm.name]
+        if model.name not in models:
+            raise WorkloadError(
+                f"paradigm.name = {paradigm.name!r} cannot train model.name = {model.name!r}: {reason}; "
+                f"choose a model from {', '.join(models)}"
+            )
+    if paradigm.name == "tbptt" and paradigm.chunk > model.time_steps:
+        raise WorkloadError(f"paradigm.chunk = {paradigm.chunk}: out of range [0, model.time_steps = {model.time_steps}]")
+    if paradigm.name == "sltt" and paradigm.every > model.time_steps:
+        raise WorkloadError(f"paradigm.every = {paradigm.every}: out of range [0, model.time_steps = {model.time_steps}]")
+
+
+def _check_shape(model: Model) -> None:
+    if model.widths or model.strides:
+        if model.name not in CONVOLUTIONAL:
+            raise WorkloadError(f"model.widths and model.strides: not for model.name = {model.name!r}; give width and depth")
+        if len(model.strides) != len(model.widths):
+            raise WorkloadError(f"model.strides has {len(model.strides)} entries; give {len(model.widths)}, one per width")
+        if model.width or model.depth:
+            raise WorkloadError("model.width and model.depth: already given by model.widths and model.strides; leave them out")
+    elif model.name in CONVOLUTIONAL and not (model.width and model.depth):
+        raise WorkloadError(f"model.name = {model.name!r}: give model.width and model.depth, or model.widths and model.strides")
