@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,12 @@ from ahsar.errors import DataError
 from ahsar.lab.workload import Workload
 
 Pair = tuple[Tensor, Tensor]
+_WHERE = {
+    "digits": "digits",
+    "dvs-objects": "events",
+    "ev-objects": "tactile",
+    **dict.fromkeys(("cifar10-dvs", "dvs-gesture", "nmnist", "ncaltech101", "shd"), "tonic_sets"),
+}  # the rest are images
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,7 @@ def load(workload: Workload, source: str | Path | None = None) -> Splits:
     spec = workload.data
     if source is not None and not Path(source).exists():
         raise DataError(f"{source}: no such file or folder; give an existing one with --data PATH")
-    if spec.name == "digits":
-        from ahsar.lab.data import digits as loader
-    elif spec.name == "dvs-objects":
-        from ahsar.lab.data import events as loader
-    else:
-        from ahsar.lab.data import images as loader
+    loader = import_module(f"ahsar.lab.data.{_WHERE.get(spec.name, 'images')}")
     return loader.load(spec, None if source is None else Path(source))
 
 

@@ -7,12 +7,28 @@ For paradigms that go step by step a network is built stepwise: then `begin()` b
 the logits `[N, classes]` of one time step, and `forward` is both over the whole sequence.
 """
 
+from importlib import import_module
+
 import torch
 from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
 from ahsar.lab.rules import STEPWISE
 from ahsar.lab.workload import Workload
+
+_WHERE = {
+    "snntorch-conv": ("snntorch_conv", "SnntorchConv"),
+    "spikingjelly-conv": ("spikingjelly_conv", "SpikingjellyConv"),
+    "spikingjelly-vgg": ("spikingjelly_vgg", "SpikingjellyVGG"),
+    "vgg11": ("vgg11", "VGG11"),
+    "resnet18": ("resnet", "ResNet18"),
+    "sew-resnet18": ("resnet", "SEWResNet18"),
+    "spikformer": ("transformers", "Spikformer"),
+    "qkformer": ("transformers", "QKFormer"),
+    "spike-driven-transformer": ("transformers", "SpikeDrivenTransformer"),
+    "mlp": ("mlp", "MLP"),
+    "recurrent": ("recurrent", "Recurrent"),
+}
 
 
 def build(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -29,13 +45,8 @@ def build(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn
     if len(sample_shape) not in (3, 4):
         raise WorkloadError(f"samples of shape {sample_shape}: the lab's networks take (C, H, W) or (T, C, H, W)")
     stepwise = workload.paradigm.name in STEPWISE
-    if spec.name == "snntorch-conv":
-        from ahsar.lab.models.snntorch_conv import SnntorchConv as network
-    elif spec.name == "spikingjelly-conv":
-        from ahsar.lab.models.spikingjelly_conv import SpikingjellyConv as network
-    else:
-        from ahsar.lab.models.spikingjelly_vgg import SpikingjellyVGG as network
-    return network(spec, sample_shape, classes, stepwise)
+    file, cls = _WHERE[spec.name]
+    return getattr(import_module(f"ahsar.lab.models.{file}"), cls)(spec, sample_shape, classes, stepwise)
 
 
 def frames(x: Tensor, time_steps: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Ways to train: each is one file with the same four functions, so that model, data and arm do not know which one runs."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -10,6 +11,18 @@ from ahsar.lab.data import Pair
 from ahsar.lab.workload import Workload
 
 Backward = Callable[[Tensor], None]
+_WHERE = {
+    "bptt": ("bptt", "BPTT"),
+    "tbptt": ("tbptt", "TruncatedBPTT"),
+    "tet": ("tet", "TET"),
+    "ottt": ("online", "OTTT"),
+    "sltt": ("online", "SLTT"),
+    "rate-bp": ("rate_bp", "RateBP"),
+    "conversion": ("conversion", "Conversion"),
+    "eprop": ("eprop", "EProp"),
+    "decolle": ("decolle", "Decolle"),
+    "stdp": ("stdp", "STDP"),
+}
 
 
 class Paradigm(Protocol):
@@ -47,9 +60,8 @@ class Paradigm(Protocol):
 
 def build(workload: Workload) -> Paradigm:
     """The paradigm that the workload names."""
-    from ahsar.lab.paradigms.bptt import BPTT
-
-    return {"bptt": BPTT}[workload.paradigm.name](workload.paradigm)
+    file, cls = _WHERE[workload.paradigm.name]
+    return getattr(import_module(f"ahsar.lab.paradigms.{file}"), cls)(workload.paradigm)
 
 
 def descend(optimizer: Optimizer, loss: Tensor, backward: Backward) -> Tensor:
