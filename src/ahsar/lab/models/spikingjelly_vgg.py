@@ -8,6 +8,7 @@ from ahsar.errors import WorkloadError
 from ahsar.lab import workload
 from ahsar.lab.models import side_after, unroll
 from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_head, make_neuron
+from ahsar.lab.rules import STEPWISE
 
 
 class SpikingjellyVGG(nn.Module):
@@ -16,7 +17,7 @@ class SpikingjellyVGG(nn.Module):
     The published head has three linear layers for 224-pixel images; here it is the workload's hidden layer and readout.
     """
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = False) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         super().__init__()
         if sample_shape[-3] != 3:
             raise WorkloadError(f"model.name = 'spikingjelly-vgg': takes RGB images, not {sample_shape[-3]} channels")
@@ -24,12 +25,12 @@ class SpikingjellyVGG(nn.Module):
         plan: list[int | str] = []
         for out, stride in spec.plan:
             plan += [out, "M"] if stride == 2 else [out]
-        layers = SpikingVGG.make_layers(plan, batch_norm=spec.batch_norm, neuron=lambda: make_neuron(spec))
-        self.features = _named(layers, 0 if stepwise else spec.time_steps)
+        layers = SpikingVGG.make_layers(plan, batch_norm=spec.batch_norm, neuron=lambda: make_neuron(spec, paradigm))
+        self.features = _named(layers, 0 if paradigm in STEPWISE else spec.time_steps)
         sides = [side_after(side, spec.plan, floor=True) for side in (height, width)]
-        self.head = make_head(spec, spec.plan[-1][0] * sides[0] * sides[1], classes)
-        self.time_steps, self.stepwise = spec.time_steps, stepwise
-        functional.set_step_mode(self, "s" if stepwise else "m")
+        self.head = make_head(spec, spec.plan[-1][0] * sides[0] * sides[1], classes, paradigm)
+        self.time_steps, self.stepwise = spec.time_steps, paradigm in STEPWISE
+        functional.set_step_mode(self, "s" if self.stepwise else "m")
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, 3, H, W]` or `[N, T, 3, H, W]`."""
@@ -41,6 +42,10 @@ class SpikingjellyVGG(nn.Module):
     def begin(self) -> None:
         """Begin a sequence."""
         functional.reset_net(self)
+
+    def cut(self) -> None:
+        """Detach all membranes from the graph."""
+        functional.detach_net(self)
 
     def step(self, x: Tensor) -> Tensor:
         """Logits `[N, classes]` of one frame `[N, 3, H, W]`; not stepwise, those of a whole sequence."""
