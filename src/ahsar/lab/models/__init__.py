@@ -3,10 +3,10 @@
 Input is a static batch `[N, C, H, W]`, shown at every time step, or an event batch `[N, T, C, H, W]`; output is
 `[T, N, classes]`. The readout is linear, so every spiking layer is a hidden one.
 
-A network is built for the paradigm of that name, which decides the class of its neurons. For one that goes step by step
-(`ahsar.lab.rules.STEPWISE`) `begin()` begins a sequence, `step(frame)` gives the logits `[N, classes]` of one time step,
-`cut()` detaches all states from the graph of the steps so far, and `forward` is `begin` and all steps. (SpikingJelly's
-`detach_net` calls whatever is named `detach`, so the name is another.)
+A network is built for the paradigm of that name, which decides the class of its neurons; its `time_steps` is T. For a
+paradigm that goes step by step (`ahsar.lab.rules.STEPWISE`) `begin()` begins a sequence, `step(frame)` gives the logits
+`[N, classes]` of one time step, `cut()` detaches all states from the graph of the steps so far, and `forward` is `begin`
+and all steps. (It is not called `detach`, which SpikingJelly's `detach_net` would call on the network itself.)
 """
 
 from importlib import import_module

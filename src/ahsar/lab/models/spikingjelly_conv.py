@@ -15,7 +15,7 @@ class SpikingjellyConv(nn.Module):
         super().__init__()
         channels, height, width = sample_shape[-3:]
         for i, (out, stride) in enumerate(spec.plan, 1):
-            block = nn.Sequential()
+            block = make_stack(paradigm)
             block.add_module("conv", layer.Conv2d(channels, out, 3, stride, padding=1, bias=not spec.batch_norm))
             if spec.batch_norm:
                 block.add_module("norm", layer.BatchNorm2d(out))
@@ -72,7 +72,7 @@ def as_sequence(x: Tensor) -> Tensor:
 
 def make_head(spec: workload.Model, features: int, classes: int, paradigm: str = "bptt") -> nn.Sequential:
     """Flatten, the hidden spiking layer if there is one, and the linear readout, which does not spike."""
-    head = nn.Sequential()
+    head = make_stack(paradigm)
     head.add_module("flatten", layer.Flatten())
     if spec.hidden:
         head.add_module("fc", layer.Linear(features, spec.hidden))
@@ -81,9 +81,24 @@ def make_head(spec: workload.Model, features: int, classes: int, paradigm: str =
     return head
 
 
+def make_stack(paradigm: str = "bptt") -> nn.Sequential:
+    """An empty stack of layers. OTTT's hands each weight the spikes and their trace, as its neurons give them."""
+    return layer.OTTTSequential() if paradigm == "ottt" else nn.Sequential()
+
+
 def make_neuron(spec: workload.Model, paradigm: str = "bptt") -> nn.Module:
-    """The SpikingJelly neuron that the paradigm trains, with threshold 1 and hard reset to 0."""
-    gradient = surrogate.ATan() if spec.surrogate == "atan" else surrogate.Sigmoid()
+    """The SpikingJelly neuron that the paradigm trains, with threshold 1, hard reset to 0 and its input scaled by 1/tau.
+
+    The classes for OTTT and SLTT do the same forward and differ in the gradient alone, so paradigms compare on one network.
+    Surrogates have SpikingJelly's default widths; "triangle" is max(0, 1 - |v - 1|), as in TET and SLTT.
+    """
+    gradient = {
+        "atan": surrogate.ATan, "sigmoid": surrogate.Sigmoid,
+        "triangle": surrogate.PiecewiseQuadratic, "rectangle": surrogate.Rect,
+    }[spec.surrogate]()  # fmt: skip
+    online = {"ottt": neuron.OTTTLIFNode, "sltt": neuron.SLTTLIFNode}.get(paradigm)
+    if online is not None:  # LIF only: `ahsar.lab.rules` refuses the others
+        return online(spec.tau, decay_input=True, v_reset=0.0, surrogate_function=gradient)
     if spec.neuron == "if":
         return neuron.IFNode(surrogate_function=gradient, detach_reset=spec.detach_reset)
     if spec.neuron == "plif":

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ahsar.errors import WorkloadError
 from ahsar.lab import workload
 from ahsar.lab.models import side_after, unroll
-from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_head, make_neuron
+from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_head, make_neuron, make_stack
 from ahsar.lab.rules import STEPWISE
 
 
@@ -26,7 +26,7 @@ class SpikingjellyVGG(nn.Module):
         for out, stride in spec.plan:
             plan += [out, "M"] if stride == 2 else [out]
         layers = SpikingVGG.make_layers(plan, batch_norm=spec.batch_norm, neuron=lambda: make_neuron(spec, paradigm))
-        self.features = _named(layers, 0 if paradigm in STEPWISE else spec.time_steps)
+        self.features = _named(layers, spec.time_steps, paradigm)
         sides = [side_after(side, spec.plan, floor=True) for side in (height, width)]
         self.head = make_head(spec, spec.plan[-1][0] * sides[0] * sides[1], classes, paradigm)
         self.time_steps, self.stepwise = spec.time_steps, paradigm in STEPWISE
@@ -52,9 +52,9 @@ class SpikingjellyVGG(nn.Module):
         return self.head(self.features(x))
 
 
-def _named(layers: nn.Sequential, time_steps: int) -> nn.Sequential:
-    """The same layers under readable names instead of their positions, with `Show` before the first neuron if T is given."""
-    named, i = nn.Sequential(), 0
+def _named(layers: nn.Sequential, time_steps: int, paradigm: str) -> nn.Sequential:
+    """The same layers under readable names instead of their positions, with `Show` before the first neuron if not stepwise."""
+    named, i = make_stack(paradigm), 0
     for module in layers:
         if isinstance(module, layer.Conv2d):
             i += 1
@@ -64,7 +64,7 @@ def _named(layers: nn.Sequential, time_steps: int) -> nn.Sequential:
         elif isinstance(module, layer.MaxPool2d):
             named.add_module(f"pool{i}", module)
         else:
-            if i == 1 and time_steps:
+            if i == 1 and paradigm not in STEPWISE:
                 named.add_module("show", Show(time_steps))
             named.add_module(f"lif{i}", module)
     return named
