@@ -31,7 +31,7 @@ class OTTT(BPTT):
         learning = self.draw(len(steps))
         optimizer.zero_grad()
         network.begin()
-        total = torch.zeros((), device=x.device)
+        losses = []
         for t, frame in enumerate(steps):
             with torch.set_grad_enabled(t in learning):
                 logits = network.step(frame)
@@ -39,9 +39,9 @@ class OTTT(BPTT):
             if t in learning:
                 backward(loss)
             network.cut()
-            total += loss.detach()
+            losses.append(loss.detach())
         optimizer.step()
-        return total
+        return torch.stack(losses).sum()
 
     def draw(self, time_steps: int) -> set[int]:
         """The time steps of the next batch that learn."""

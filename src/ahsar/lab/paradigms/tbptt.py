@@ -25,12 +25,12 @@ class TruncatedBPTT(BPTT):
         size = self.spec.chunk or (len(steps) + 1) // 2
         optimizer.zero_grad()
         network.begin()
-        total = torch.zeros((), device=x.device)
+        losses = []
         for chunk in steps.split(size):
             logits = torch.stack([network.step(frame) for frame in chunk])
             loss = cross_entropy(logits.mean(0), y) * (len(chunk) / len(steps))
             backward(loss)
             network.cut()
-            total += loss.detach()
+            losses.append(loss.detach())
         optimizer.step()
-        return total
+        return torch.stack(losses).sum()
