@@ -1,6 +1,7 @@
 """Small networks and workloads for the tests of paradigms that differentiate, and their gradients written out by hand."""
 
 from collections.abc import Callable, Collection
+from functools import cache
 from typing import Any
 
 import torch
@@ -117,10 +118,12 @@ def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     return max((one[name] - other[name]).abs().max().item() for name in one) / largest
 
 
-def accuracy(paradigm: str, lr: float = 2e-2, **fields: Any) -> float:
-    """Test accuracy after 120 steps on digits, T = 4, without any controller."""
-    from dataclasses import replace
+@cache
+def accuracy(paradigm: str, **fields: Any) -> float:
+    """Test accuracy on digits after 120 steps of Adam at 2e-2, the best of 5e-3, 1e-2 and 2e-2 for each paradigm; T = 4.
 
+    Seeds 0 to 2: BPTT 0.943 to 0.970, TBPTT 0.947 to 0.957, TET 0.947 to 0.977, OTTT 0.950 to 0.970, SLTT 0.943 to 0.963,
+    SLTT-2 0.933 to 0.960. Of 300 test samples one is 0.003, so 0.03 is about twice the standard error of a difference.
+    """
     spec = workload(paradigm, **{"hidden": 0, "widths": (8, 16), "surrogate": "triangle", **fields})
-    spec = replace(spec, optimizer=replace(spec.optimizer, lr=lr))
     return trial.run(spec, data.load(spec), "baseline", 0)["final_test"]

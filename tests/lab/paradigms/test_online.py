@@ -205,5 +205,5 @@ def test_batch_norm_and_sltt_go_together() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "fields"), [("ottt", {}), ("sltt", {}), ("sltt", {"every": 2})])
 def test_it_trains(method: str, fields: dict[str, Any]) -> None:
-    """Within 0.03 of BPTT's accuracy on digits (measured: 0.94 beside BPTT's 0.96)."""
+    """Within 0.03 of BPTT's accuracy on digits."""
     assert accuracy(method, **fields) > accuracy("bptt") - 0.03
