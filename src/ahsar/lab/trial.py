@@ -88,9 +88,8 @@ def run(
     optimizer = _optimizer(workload, paradigm.parameters(model))
     homeostat = treatment.attach(model, optimizer)
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
-    for name in ("begin", "step"):  # of a stepwise network
-        if hasattr(model, name):
-            wrapped.mark_forward_method(name)
+    if hasattr(model, "step"):
+        _step_in_precision(model, fabric)
     log = _logger(tensorboard, name_of(arm, seed))
 
     record = header(workload, arm, seed)
@@ -165,6 +164,18 @@ def _optimizer(workload: Workload, parameters: list[nn.Parameter]) -> torch.opti
         return torch.optim.SGD(parameters, spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[spec.name]
     return kind(parameters, spec.lr, weight_decay=spec.weight_decay)
+
+
+def _step_in_precision(model: Any, fabric: Any) -> None:
+    """Let `step` of a network compute in the trial's precision, which Fabric applies in `forward` alone."""
+    step = model.step
+
+    def cast(*args: Any) -> Any:
+        with fabric.autocast():
+            out = step(*args)
+        return out.float() if isinstance(out, Tensor) and out.dtype in (torch.float16, torch.bfloat16) else out
+
+    model.step = cast
 
 
 def _batches(train: Any, size: int, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor, int]]:
