@@ -173,7 +173,7 @@ def test_pixels_and_labels_survive_decoding(image_folder: Path) -> None:
 
     rows = pq.read_table(image_folder / "test.parquet").to_pylist()
     wanted = {np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))).tobytes(): row["label"] for row in rows}
-    arrays, _ = images._from_files(image_folder)
+    arrays, _ = images._from_files(image_folder, images.SOURCES["fashion_mnist"])
     found = {x.tobytes(): int(y) for x, y in zip(arrays["test_x"], arrays["test_y"], strict=True)}
     assert found == wanted
 
@@ -193,7 +193,7 @@ def test_a_cache_hit_equals_a_cold_load_and_decodes_nothing(
 ) -> None:
     cold = data.load(small_images(), image_folder)
     assert [path.suffix for path in own_cache.iterdir()] == [".npz"]
-    monkeypatch.setattr(images, "_decode", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(images, "decode", lambda *_: pytest.fail("decoded again"))
     assert_equal(cold, data.load(small_images(), image_folder))
 
 
