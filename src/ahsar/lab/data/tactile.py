@@ -2,8 +2,8 @@
 
 Its 39 taxels, which sit on a disc, become the pixels of a small picture, `[N, T, 2, 13, 13]`, so that the same networks
 take touches and camera events. 13 is the smallest side on which rounding a taxel's place to a pixel, equal in x and y,
-gives every taxel its own; being odd, it keeps the sensor's mirror symmetry. The 130 pixels without a taxel stay at zero:
-they cost a fully connected layer some unused weights, and change nothing else.
+gives every taxel its own. The sensor's y runs along the columns: in y its taxels mirror each other exactly, so that a
+flipped picture is one that the sensor could give. The 130 pixels without a taxel stay at zero.
 """
 
 from pathlib import Path
@@ -47,9 +47,7 @@ def load(spec: workload.Data, source: Path | None) -> Splits:
 def pixels(places: np.ndarray) -> np.ndarray:
     """The pixel `[39]`, row times 13 plus column, of each taxel at `places` `[39, 2]` (x, y; any unit, centred on 0)."""
     middle = SIDE // 2
-    offsets = places / np.abs(places).max() * middle
-    # Halves are rounded away from the middle, so that mirrored taxels get mirrored pixels.
-    column, row = (middle + np.sign(offsets) * np.floor(np.abs(offsets) + 0.5)).astype(np.int64).T
+    row, column = (middle + np.rint(places / np.abs(places).max() * middle).astype(np.int64)).T
     return row * SIDE + column
 
 

@@ -29,6 +29,7 @@ class Source:
         files: what its recordings end in.
         span: microseconds that the frames of every recording cover; 0 for those between its own first and last event.
         fetch: tonic can download it.
+        worded: labels are words; their order is that of the alphabet.
     """
 
     name: str
@@ -37,13 +38,14 @@ class Source:
     files: str
     span: int = 0
     fetch: bool = True
+    worded: bool = False
 
 
 SOURCES = {
     "cifar10-dvs": Source("CIFAR10DVS", {"all": 10_000}, (128, 128), ".aedat4"),
     "dvs-gesture": Source("DVSGesture", {"train": 1077, "test": 264}, (128, 128), ".npy", fetch=False),
     "nmnist": Source("NMNIST", {"train": 60_000, "test": 10_000}, (34, 34), ".bin"),
-    "ncaltech101": Source("NCALTECH101", {"all": 8709}, (240, 240), ".bin"),
+    "ncaltech101": Source("NCALTECH101", {"all": 8709}, (240, 240), ".bin", worded=True),
     "shd": Source("SHD", {"train": 8156, "test": 2264}, (700, 1), ".h5", span=1_400_000),
 }
 
@@ -107,7 +109,8 @@ def _part(spec: workload.Data, about: Source, folder: Path, part: str, shape: tu
             events, target = _read(recordings, int(index), name)
             frames[row] = as_bytes(count(_checked(events, about, name), about, shape))
             targets.append(target)
-        return {"frames": frames, "labels": np.unique(targets, return_inverse=True)[1].astype(np.uint8)}
+        labels = np.unique(targets, return_inverse=True)[1] if about.worded else np.asarray(targets)
+        return {"frames": frames, "labels": labels.astype(np.uint8)}
 
     arrays = cache.cached(spec.name, [_VERSION, about.name, part, listing, shape], build)
     return arrays["frames"], arrays["labels"]
@@ -122,16 +125,14 @@ def _open(name: str, about: Source, folder: Path, part: str) -> tuple[Any, Path]
 
     def present(self: Any) -> bool:
         # tonic asks for the archive too, which nobody keeps; how many recordings there are is checked below.
-        below = root / self.folder_name
-        wanted = getattr(self, "data_filename", None)
-        return (below / wanted).is_file() if about.files == ".h5" else next(below.rglob(f"*{about.files}"), None) is not None
+        wanted = self.data_filename if about.files == ".h5" else f"*{about.files}"
+        return next((root / self.folder_name).rglob(wanted), None) is not None
 
     def download(self: Any) -> None:
         what = f"{name}: no {about.files} recordings in {root / self.folder_name}"
         if not about.fetch:
-            archives = f"{original.train_filename} and {original.test_filename}"
-            cure = f"it cannot be downloaded automatically: get {archives} (tonic's cut recordings) and unpack them into {root}"
-            raise DataError(f"{what}; {cure}, then give --data {folder}")
+            cure = f"get {self.filename} (tonic's cut recordings), unpack it into {root}, then give --data {folder}"
+            raise DataError(f"{what}, and it cannot be downloaded automatically; {cure}")
         try:
             original.download(self)
         except Exception as error:  # no network, a moved address, a damaged archive: the cure is the same
@@ -146,9 +147,8 @@ def _open(name: str, about: Source, folder: Path, part: str) -> tuple[Any, Path]
     except Exception as error:
         raise DataError(f"{root}: tonic cannot read it ({type(error).__name__}: {error}); fetch it again") from error
     if len(recordings) < about.parts[part]:
-        below = root / recordings.folder_name
-        found = f"{below}: {len(recordings)} of the {about.parts[part]} recordings of {name}"
-        raise DataError(f"{found} ({part}); unpack all of {recordings.filename} there")
+        found = f"{root / recordings.folder_name}: {len(recordings)} of the {about.parts[part]} recordings of {name} ({part})"
+        raise DataError(f"{found}; unpack all of {recordings.filename} there")
     return recordings, root
 
 
