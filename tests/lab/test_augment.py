@@ -1,5 +1,6 @@
 """Augmentations: each is what it says, the same for a seed, and only for training."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ def test_cutout_zeros_one_square_of_half_the_side() -> None:
         rows, columns = hole.any(1).nonzero().flatten(), hole.any(0).nonzero().flatten()
         assert hole.sum() == len(rows) * len(columns)
         for line in (rows, columns):
-            assert torch.equal(line, torch.arange(line[0], line[-1] + 1))
+            assert torch.equal(line, torch.arange(int(line[0]), int(line[-1]) + 1))
             touches = line[0] == 0 or line[-1] == SIDE - 1
             assert len(line) == SIDE // 2 or (touches and SIDE // 4 <= len(line) < SIDE // 2)
             sizes.add(len(line))
@@ -123,6 +124,12 @@ def test_autoaugment_is_torchvisions_on_bytes(channels: int) -> None:
     assert torch.equal(((y * deviation + mean) * 255).round().to(torch.uint8), wanted)
     assert not torch.equal(wanted, pixels)
     assert torch.allclose(build("autoaugment")(pixels / 255) * 255, wanted.float())
+
+
+def test_autoaugment_without_torchvision_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision.transforms.v2", None)
+    with pytest.raises(WorkloadError, match=r"'autoaugment', which needs torchvision; pip install"):
+        build("autoaugment")
 
 
 def test_operations_follow_one_another() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -268,6 +269,18 @@ def test_a_broken_aedat_file_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     path = tmp_path / files("cifar10-dvs")["all"][3]
     os.truncate(path, path.stat().st_size - 40)
     with pytest.raises(DataError, match=f"{path}: not a readable event file"):
+        data.load(workload_for("cifar10-dvs"), tmp_path)
+
+
+def test_without_aedat_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = files("cifar10-dvs")["all"]
+    about = replace(tonic_sets.SOURCES["cifar10-dvs"], parts={"all": len(paths)})
+    monkeypatch.setitem(tonic_sets.SOURCES, "cifar10-dvs", about)
+    monkeypatch.setitem(sys.modules, "aedat", None)
+    for path in paths:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    with pytest.raises(DataError, match=r"one_00.aedat4: reading it needs the package 'aedat'; it comes with ahsar\[lab\]"):
         data.load(workload_for("cifar10-dvs"), tmp_path)
 
 

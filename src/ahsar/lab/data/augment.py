@@ -5,6 +5,7 @@ alone: so arms of one seed see the same batches, on any device. The global gener
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,15 +25,16 @@ def build(spec: workload.Data, seed: int, normalised: Normalisation | None = Non
         normalised: how the pixels were normalised, which autoaugment has to undo; None: they are in [0, 1].
 
     Raises:
-        WorkloadError: the samples have no pixels that could be changed so.
+        WorkloadError: the samples have no pixels that could be changed so, or torchvision is not there for autoaugment.
     """
     if spec.augment and spec.name == "shd":
         raise WorkloadError(f"data.augment has {spec.augment[0]!r}, but shd has channels and no pixels; leave it out")
     generator = torch.Generator().manual_seed(_STREAM + seed)
+    policy = _policy() if "autoaugment" in spec.augment else None
 
     def augment(x: Tensor) -> Tensor:
         for name in spec.augment:
-            x = _autoaugment(x, generator, normalised) if name == "autoaugment" else _OPERATIONS[name](x, generator)
+            x = _OPERATIONS[name](x, generator) if name in _OPERATIONS else _by_policy(x, generator, policy, normalised)
         return x
 
     return augment
@@ -85,11 +87,17 @@ def _cutout(x: Tensor, generator: torch.Generator) -> Tensor:
     return x.masked_fill(hole[:, None], 0)
 
 
-def _autoaugment(x: Tensor, generator: torch.Generator, normalised: Normalisation | None) -> Tensor:
-    """AutoAugment's policy for CIFAR-10 (Cubuk et al., CVPR 2019), by torchvision, on bytes; one draw for each image."""
-    from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy
+def _policy() -> Any:
+    """AutoAugment's policy for CIFAR-10 (Cubuk et al., CVPR 2019), by torchvision."""
+    try:
+        from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy
+    except ImportError as error:
+        raise WorkloadError("data.augment has 'autoaugment', which needs torchvision; pip install it to match torch") from error
+    return AutoAugment(AutoAugmentPolicy.CIFAR10)
 
-    policy = AutoAugment(AutoAugmentPolicy.CIFAR10)
+
+def _by_policy(x: Tensor, generator: torch.Generator, policy: Any, normalised: Normalisation | None) -> Tensor:
+    """Images through the policy as bytes, as it was made for, one draw for each."""
     pixels = x if normalised is None else x * normalised[1].to(x.device) + normalised[0].to(x.device)
     images = (pixels * 255).round_().clamp_(0, 255).to(torch.uint8)
     seed = int(torch.randint(2**62, (), generator=generator))

@@ -156,7 +156,7 @@ def _read(recordings: Any, index: int, name: str) -> tuple[np.ndarray, Any]:
     try:
         return recordings[index]
     except ModuleNotFoundError as error:
-        raise DataError(f"{name}: reading it needs the package {error.name!r}; install it with pip") from error
+        raise DataError(f"{name}: reading it needs the package {error.name!r}; it comes with ahsar[lab]") from error
     except Exception as error:  # every reader meets damaged bytes in its own way
         raise DataError(f"{name}: not a readable event file ({type(error).__name__}: {error}); fetch it again") from error
 
@@ -187,15 +187,13 @@ def count(events: np.ndarray, about: Source, shape: tuple[int, ...]) -> np.ndarr
     from tonic.transforms import ToFrame
 
     steps, side = shape[0], shape[-1]
-    # Signed, since tonic's own kinds overflow when times are subtracted; copied, since the caller's events stay as they are.
+    # Signed: tonic's own kinds overflow when times are subtracted.
     events = events.astype([(column, np.int64) for column in events.dtype.names or ()])
     start = 0 if about.span else int(events["t"][0])
     window = -(-(about.span or int(events["t"][-1]) - start + 1) // steps)
     width, height = about.sensor
-    size = (width, 1, 1)
-    if height > 1:
-        size = (side, side, 2)
-        for column in ("x", "y"):
-            events[column] //= width // side
+    size = (side, side, 2) if height > 1 else (width, 1, 1)
+    for column in ("x", "y") if height > 1 else ():
+        events[column] //= width // side
     frame = ToFrame(sensor_size=size, time_window=window, start_time=start, end_time=start + steps * window)
     return frame(events).reshape(shape)
