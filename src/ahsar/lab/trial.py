@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ahsar.homeostat import Homeostat
 from ahsar.lab import arms, models, monitor, paradigms, provenance
-from ahsar.lab.data import Pair, Splits
+from ahsar.lab.data import Pair, Splits, augment
 from ahsar.lab.paradigms import Paradigm
 from ahsar.lab.workload import Workload
 
@@ -91,6 +91,7 @@ def run(
     if hasattr(model, "step"):
         _step_in_precision(model, fabric)
     log = _logger(tensorboard, name_of(arm, seed))
+    change = augment.build(workload.data, seed, splits.normalised)
 
     record = header(workload, arm, seed)
     record["config"] = None if homeostat is None else homeostat.config.to_dict()
@@ -134,7 +135,7 @@ def run(
     begun = clock()
     for step, (x, y, completed) in enumerate(_batches(train, workload.budget.batch_size, workload.budget.steps, seed), 1):
         passes = completed
-        losses.append(paradigm.learn(wrapped, wrapped_optimizer, x, y, backward))
+        losses.append(paradigm.learn(wrapped, wrapped_optimizer, change(x), y, backward))
         if step % workload.budget.eval_every == 0 or step == workload.budget.steps:
             seconds += clock() - begun
             evaluate(step)
