@@ -35,8 +35,8 @@ def factory(spec: workload.Model) -> Callable[..., nn.Module]:
 
 
 def shown(module: nn.Module, time_steps: int) -> nn.Sequential:
-    """`norm`, the given module, and `show` behind it: what stands before an image's first neuron is computed once."""
+    """`once`, the given module, and `show` behind it: what stands before an image's first neuron is computed once."""
     both = nn.Sequential()
-    both.add_module("norm", module)
+    both.add_module("once", module)
     both.add_module("show", Show(time_steps))
     return both
