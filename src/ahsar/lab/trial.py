@@ -88,7 +88,7 @@ def run(
     optimizer = _optimizer(workload, paradigm.parameters(model))
     homeostat = treatment.attach(model, optimizer)
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
-    for name in ("begin", "step"):  # of a stepwise network
+    for name in ("begin", "step", "cut"):  # of a stepwise network
         if hasattr(model, name):
             wrapped.mark_forward_method(name)
     log = _logger(tensorboard, name_of(arm, seed))
