@@ -125,9 +125,11 @@ def test_a_step_of_training_with_every_spiking_layer_attached(name: str, monkeyp
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("name", STEPWISE)
-def test_step_by_step_equals_the_whole_sequence(name: str) -> None:
-    whole, stepwise = made(name).eval(), made(name, paradigm="tbptt").eval()
+@pytest.mark.parametrize(
+    ("name", "paradigm"), [*((name, paradigm) for name in STEPWISE for paradigm in ("tbptt", "sltt")), ("vgg11", "ottt")]
+)
+def test_step_by_step_equals_the_whole_sequence(name: str, paradigm: str) -> None:
+    whole, stepwise = made(name).eval(), made(name, paradigm=paradigm).eval()
     weights = [parameter.clone() for parameter in whole.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(weights, stepwise.parameters(), strict=True))
     wake(whole)
@@ -137,6 +139,16 @@ def test_step_by_step_equals_the_whole_sequence(name: str) -> None:
     torch.testing.assert_close(stepwise(x), logits)
     stepwise.begin()
     torch.testing.assert_close(torch.stack([stepwise.step(x) for _ in range(T)]), logits)
+
+
+@pytest.mark.parametrize("name", STEPWISE)
+def test_a_cut_detaches_every_membrane(name: str) -> None:
+    model = made(name, paradigm="tbptt")
+    model.begin()
+    model.step(torch.randn(2, 3, 16, 16))
+    assert all(lif.v.requires_grad for lif in neurons(model))
+    model.cut()
+    assert not any(lif.v.requires_grad for lif in neurons(model))
 
 
 @pytest.mark.parametrize(("name", "block", "theirs"), [

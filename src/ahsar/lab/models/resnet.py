@@ -12,6 +12,7 @@ from ahsar.lab import workload
 from ahsar.lab.models import unroll
 from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_head
 from ahsar.lab.models.zoo import check_side, factory
+from ahsar.lab.rules import STEPWISE
 
 STAGES = 4
 
@@ -27,7 +28,7 @@ class ResNet18(nn.Module):
 
     block: Callable[..., nn.Module] = spiking_resnet.BasicBlock
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = False) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         super().__init__()
         check_side(spec, sample_shape)
         depth, width = spec.depth or 2 * STAGES, spec.width or 64
@@ -36,11 +37,11 @@ class ResNet18(nn.Module):
                 f"model.depth = {depth}: model.name = {spec.name!r} has {STAGES} stages of equally many blocks; "
                 f"give a multiple of {STAGES}"
             )
-        neuron = factory(spec)
+        neuron = factory(spec, paradigm)
         self.stem = nn.Sequential()
         self.stem.add_module("conv", spiking_resnet.conv3x3(sample_shape[-3], width))
         self.stem.add_module("norm", layer.BatchNorm2d(width))
-        if not stepwise:
+        if paradigm not in STEPWISE:
             self.stem.add_module("show", Show(spec.time_steps))
         self.stem.add_module("lif", neuron())
         channels = width
@@ -52,12 +53,12 @@ class ResNet18(nn.Module):
                 channels = out
             self.add_module(f"stage{i + 1}", stage)
         self.pool = layer.AdaptiveAvgPool2d(1)
-        self.head = make_head(spec, channels, classes)
+        self.head = make_head(spec, channels, classes, paradigm)
         for module in self.modules():
             if isinstance(module, layer.Conv2d):  # as SpikingJelly's constructors do
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.time_steps, self.stepwise = spec.time_steps, stepwise
-        functional.set_step_mode(self, "s" if stepwise else "m")
+        self.time_steps, self.stepwise = spec.time_steps, paradigm in STEPWISE
+        functional.set_step_mode(self, "s" if self.stepwise else "m")
 
     @classmethod
     def _block(cls, channels: int, out: int, stride: int, neuron: Callable[..., nn.Module]) -> nn.Module:
@@ -76,6 +77,10 @@ class ResNet18(nn.Module):
     def begin(self) -> None:
         """Begin a sequence."""
         functional.reset_net(self)
+
+    def cut(self) -> None:
+        """Detach all membranes from the graph."""
+        functional.detach_net(self)
 
     def step(self, x: Tensor) -> Tensor:
         """Logits `[N, classes]` of one frame `[N, C, H, W]`; not stepwise, those of a whole sequence."""

@@ -22,11 +22,11 @@ class Spikformer(spikformer.Spikformer):
     """Spikformer (Zhou et al. 2023, arXiv 2209.15425) with patches of 4x4 pixels. Its own size is that for CIFAR-10: width
     384, 4 blocks."""
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = False) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         width = _check(spec, sample_shape, 384)
         height, side = sample_shape[-2:]
         sizes: Any = {"img_size_h": height, "img_size_w": side, "patch_size": 4, "depths": spec.depth or 4}
-        super().__init__(embed_dims=width, num_heads=_heads(width), **sizes, **_common(spec, sample_shape, classes))
+        super().__init__(embed_dims=width, num_heads=_heads(width), **sizes, **_common(spec, sample_shape, classes, paradigm))
         first: Any = self.patch_embed.stages[0]
         first.conv_bn = shown(first.conv_bn, spec.time_steps)
         _lower_attention_thresholds(self)
@@ -42,12 +42,12 @@ class QKFormer(qkformer.QKFormer):
     and 16th of each side. The first two have one block each of Q-K attention, the third all others (at least one), of
     self-attention. Its own size is width 384 and 4 blocks."""
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = False) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         width, depth = _check(spec, sample_shape, 384), spec.depth or 4
         if depth < 3:
             raise WorkloadError(f"model.depth = {depth}: model.name = {spec.name!r} has 3 stages; give 3 blocks or more")
         sizes: Any = {"num_heads": tuple(_heads(width // i) for i in (4, 2, 1)), "depths": (1, 1, depth - 2)}
-        super().__init__(embed_dims=width, **sizes, **_common(spec, sample_shape, classes))
+        super().__init__(embed_dims=width, **sizes, **_common(spec, sample_shape, classes, paradigm))
         self.patch_embed1.pool1 = shown(self.patch_embed1.pool1, spec.time_steps)  # type: ignore[assignment]
         _lower_attention_thresholds(self)
 
@@ -67,10 +67,10 @@ class SpikeDrivenTransformer(spike_driven_transformer.SpikeDrivenTransformer):
     """Spike-driven transformer (Yao et al. 2023, arXiv 2307.01694), pooled twice: one token for 4x4 pixels. Its own size is
     width 512 and 2 blocks."""
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = False) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         width = _check(spec, sample_shape, 512)
         sizes: Any = {"num_heads": _heads(width), "depths": spec.depth or 2, "pooling_stat": "0011"}
-        super().__init__(embed_dims=width, **sizes, **_common(spec, sample_shape, classes))
+        super().__init__(embed_dims=width, **sizes, **_common(spec, sample_shape, classes, paradigm))
         first: Any = self.patch_embed.stages[0]
         first[1] = shown(first[1], spec.time_steps)
         _lower_attention_thresholds(self)
@@ -95,12 +95,12 @@ def _check(spec: workload.Model, sample_shape: tuple[int, ...], own: int) -> int
     return width
 
 
-def _common(spec: workload.Model, sample_shape: tuple[int, ...], classes: int) -> dict[str, Any]:
+def _common(spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str) -> dict[str, Any]:
     return {
         "T": spec.time_steps,
         "in_channels": sample_shape[-3],
         "num_classes": classes,
-        "spiking_neuron": factory(spec),
+        "spiking_neuron": factory(spec, paradigm),
     }
 
 

@@ -18,11 +18,11 @@ class VGG11(SpikingjellyVGG):
     max-pooling that would find a side of one pixel is left out: 32-pixel images are pooled five times, 16-pixel ones four.
     """
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = False) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         check_side(spec, sample_shape)
         widths, strides = _plan(spec, min(sample_shape[-2:]))
         planned = replace(spec, widths=widths, strides=strides, width=0, depth=0, batch_norm=True)
-        super().__init__(planned, (*sample_shape[:-3], 3, *sample_shape[-2:]), classes, stepwise)
+        super().__init__(planned, (*sample_shape[:-3], 3, *sample_shape[-2:]), classes, paradigm)
         if sample_shape[-3] != 3:  # SpikingJelly builds it for RGB
             rgb = self.features.conv1
             conv = layer.Conv2d(sample_shape[-3], widths[0], 3, padding=1, step_mode=rgb.step_mode)  # type: ignore[arg-type]

@@ -25,11 +25,11 @@ def check_side(spec: workload.Model, sample_shape: tuple[int, ...]) -> None:
         )
 
 
-def factory(spec: workload.Model) -> Callable[..., nn.Module]:
-    """The workload's neuron as the zoo asks for one; the step mode that it passes is set for the whole network later."""
+def factory(spec: workload.Model, paradigm: str) -> Callable[..., nn.Module]:
+    """The neuron that the paradigm trains, as the zoo asks for one; the step mode it passes is set for all layers later."""
 
     def make(**kwargs: Any) -> nn.Module:
-        return make_neuron(spec)
+        return make_neuron(spec, paradigm)
 
     return make
 
