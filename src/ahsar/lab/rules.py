@@ -1,7 +1,7 @@
 """Which data, model and paradigm fit together: what cannot work is refused when a workload is read, naming both."""
 
 from ahsar.errors import WorkloadError
-from ahsar.lab.sections import CONVOLUTIONAL, EVENTS, Data, Model, Paradigm
+from ahsar.lab.sections import CONVOLUTIONAL, EVENTS, SMALL, Data, Model, Paradigm
 
 # Paradigms that call the network once per time step, and the networks that can be called so.
 STEPWISE = ("tbptt", "ottt", "sltt", "eprop", "decolle", "stdp")
@@ -28,6 +28,7 @@ _ONLY = {
     "decolle": (("spikingjelly-conv", "mlp"), "every layer needs a local read-out"),
     "stdp": (("spikingjelly-conv", "mlp"), "the local rule is defined between the spikes before and after one synapse"),
 }
+_HAS = "`depth` layers of `width` neurons and nothing between"
 
 
 def check(data: Data, model: Model, paradigm: Paradigm) -> None:
@@ -62,6 +63,9 @@ def check(data: Data, model: Model, paradigm: Paradigm) -> None:
 
 
 def _check_shape(model: Model) -> None:
+    for field in ("hidden", "batch_norm"):
+        if model.name in SMALL and getattr(model, field):
+            raise WorkloadError(f"model.{field}: not for model.name = {model.name!r}, which has {_HAS}; leave it out")
     if model.widths or model.strides:
         if model.name not in CONVOLUTIONAL:
             raise WorkloadError(f"model.widths and model.strides: not for model.name = {model.name!r}; give width and depth")

@@ -1,0 +1,115 @@
+"""The fully connected and the recurrent network: samples of every shape, both ways to step, the recurrence itself."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import ahsar
+from ahsar.errors import WorkloadError
+from ahsar.lab.models import build
+from ahsar.lab.rules import check
+from ahsar.lab.workload import Model, Paradigm, Workload, load
+
+SHAPES = [(2, 4, 4), (3, 2, 4, 4), (7,), (3, 7)]
+
+
+def workload(name: str, paradigm: str = "bptt", **fields: object) -> Workload:
+    model = Model(name=name, time_steps=3, width=6, **fields)  # pyright: ignore[reportArgumentType]
+    return replace(load("digits"), model=model, paradigm=Paradigm(name=paradigm))
+
+
+def lively(model: nn.Module, threshold: float = 0.05) -> nn.Module:
+    """Thresholds low enough that every layer spikes with initial weights."""
+    for module in model.modules():
+        if hasattr(module, "v_threshold"):
+            setattr(module, "v_threshold", threshold)  # noqa: B010 - a float that torch's stubs do not know of
+    return model
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["mlp", "recurrent"])
+def test_logits_and_gradients_for_every_shape(name: str, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    model = lively(build(workload(name, depth=2), shape, 5))
+    logits = model(torch.randn(4, *shape))
+    assert logits.shape == (3, 4, 5)
+    logits.square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_stepwise_equals_whole_sequences(shape: tuple[int, ...]) -> None:
+    models = []
+    for paradigm in ("bptt", "tbptt"):
+        torch.manual_seed(0)
+        models.append(lively(build(workload("mlp", paradigm), shape, 5), 0.1))
+    x = 3 * torch.randn(4, *shape)
+    whole, stepwise = (model(x) for model in models)
+    assert whole.std(0).max() > 0  # time passes
+    torch.testing.assert_close(whole, stepwise)
+
+
+@pytest.mark.parametrize("name", ["mlp", "recurrent"])
+@pytest.mark.parametrize("paradigm", ["bptt", "tbptt"])
+def test_frames_of_a_sequence_are_seen_in_their_order(name: str, paradigm: str) -> None:
+    torch.manual_seed(1)
+    model = lively(build(workload(name, paradigm), (3, 7), 5)).eval()
+    x = torch.randn(4, 3, 7)
+    other = x.clone()
+    other[:, 2] = torch.randn(4, 7)  # the last frame decides nothing before it
+    assert torch.equal(model(x)[:2], model(other)[:2])
+    assert not torch.equal(model(x)[2], model(other)[2])
+    assert torch.equal(model(x), model(x))  # and no state is left
+
+
+def test_recurrence_by_hand() -> None:
+    """SpikingJelly's LIF, h = v + (I - v) / tau with reset to 0, under I[t] = A x[t] + b + R z[t - 1]."""
+    torch.manual_seed(2)
+    model = lively(build(workload("recurrent", depth=1, tau=4.0), (3, 7), 5))
+    x = torch.randn(4, 3, 7)
+    (_, (a, r)), readout = model.synapses()[0][0], model.synapses()[1]  # type: ignore[operator]
+    v = z = torch.zeros(4, 6)
+    for t, logits in enumerate(model(x)):
+        h = v + (x[:, t] @ a.weight.T + a.bias + z @ r.weight.T - v) / 4.0
+        z = (h >= 0.05).float()
+        v = h * (1 - z)
+        torch.testing.assert_close(logits, readout(z))
+    assert 0 < z.mean() < 1
+
+
+@pytest.mark.parametrize(("name", "layers"), [("mlp", 2), ("recurrent", 1)])
+def test_zero_means_the_networks_own_width_and_depth(name: str, layers: int) -> None:
+    spec = workload(name)
+    model = build(replace(spec, model=replace(spec.model, width=0)), (7,), 5)
+    found, readout = model.synapses()  # type: ignore[operator]
+    assert len(found) == layers and readout.in_features == 128
+
+
+@pytest.mark.parametrize("name", ["mlp", "recurrent"])
+def test_ahsar_counts_what_the_layers_fire(name: str) -> None:
+    torch.manual_seed(3)
+    model = lively(build(workload(name, depth=2), (3, 7), 5))
+    names = ["layers.lif1", "layers.lif2"] if name == "mlp" else ["layer1.lif", "layer2.lif"]
+    spikes: dict[nn.Module, list[torch.Tensor]] = {model.get_submodule(layer): [] for layer in names}
+    for module in spikes:
+        module.register_forward_hook(lambda module, inputs, out: spikes[module].append(out.flatten()))
+    homeostat = ahsar.attach(model)
+    model(torch.randn(4, 3, 7))
+    homeostat.step()
+    expected = {layer: torch.cat(spikes[model.get_submodule(layer)]).mean().item() for layer in names}
+    assert homeostat.rates == pytest.approx(expected)
+    assert min(expected.values()) > 0
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(WorkloadError, match="samples have 7 frames"):
+        build(workload("mlp"), (7, 9), 5)
+    with pytest.raises(WorkloadError, match="samples of shape"):
+        build(workload("recurrent"), (3, 2, 7, 4, 4), 5)
+    with pytest.raises(WorkloadError, match="samples of shape"):
+        build(load("digits"), (9,), 5)
+    for field, value in {"hidden": 1, "batch_norm": True}.items():
+        with pytest.raises(WorkloadError, match=f"model.{field}: not for model.name = 'mlp'"):
+            check(load("digits").data, replace(workload("mlp").model, **{field: value}), Paradigm())
