@@ -1,0 +1,126 @@
+"""Rate-based backpropagation: BPTT's gradient where currents are constant, no graph over time, spikes for whoever listens."""
+
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ahsar
+from ahsar.lab.paradigms.bptt import BPTT
+from ahsar.lab.paradigms.rate_bp import RateBP
+from ahsar.lab.sections import Paradigm
+from tests.lab.small import accuracy, gradients, network, samples, workload
+
+CONV = {"widths": (4, 6), "strides": (2, 1), "hidden": 8}
+LABELS = torch.tensor([0, 1, 2, 3])
+
+
+def both(spec: Any, x: Tensor, threshold: float = 0.1) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    shape = tuple(x.shape[1:])
+    rate, bptt = (gradients(name, network(spec, shape, threshold), x, LABELS) for name in ("rate-bp", "bptt"))
+    assert rate.keys() == bptt.keys() and all(g.abs().sum() > 0 for g in bptt.values())
+    return rate, bptt
+
+
+@pytest.mark.parametrize("name", ["spikingjelly-conv", "spikingjelly-vgg"])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_one_time_step_is_bptt(name: str, batch_norm: bool) -> None:
+    spec = workload(name, time_steps=1, batch_norm=batch_norm, **CONV)
+    rate, bptt = both(spec, samples(4, 3, 8, 8))
+    torch.testing.assert_close(rate, bptt)
+
+
+@pytest.mark.parametrize("neuron", ["lif", "if"])
+@pytest.mark.parametrize("detach_reset", [True, False])
+def test_constant_currents_are_bptt(neuron: str, detach_reset: bool) -> None:
+    """One hidden layer under an image: every step has the same current, so dr/dc is exact through leak and reset."""
+    spec = workload("mlp", time_steps=6, depth=1, neuron=neuron, detach_reset=detach_reset)
+    rate, bptt = both(spec, samples(4, 1, 4, 4))
+    torch.testing.assert_close(rate, bptt)
+
+
+def test_currents_that_change_are_another_gradient_of_the_same_direction() -> None:
+    rate, bptt = both(workload("mlp", time_steps=6, depth=3, width=32), samples(4, 6, 16))
+    one, two = (torch.cat([g.flatten() for g in found.values()]) for found in (rate, bptt))
+    assert not torch.allclose(one, two)
+    assert torch.cosine_similarity(one, two, dim=0) > 0.8
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_loss_and_batch_statistics_are_those_of_the_spikes(batch_norm: bool) -> None:
+    """Without pooling a network is linear between spikes, so the rate pass gives BPTT's loss; and it leaves no statistics."""
+    spec = workload("spikingjelly-conv", batch_norm=batch_norm, **CONV)
+    x, losses, buffers = samples(4, 3, 1, 8, 8), [], []
+    for name in ("rate-bp", "bptt"):
+        model = network(spec, (3, 1, 8, 8))
+        gradients(name, model, x, LABELS)
+        buffers.append(dict(model.named_buffers()))
+        optimizer = torch.optim.SGD(model.parameters(), 0.0)
+        paradigm = (RateBP if name == "rate-bp" else BPTT)(Paradigm())
+        losses.append(paradigm.learn(model, optimizer, x, LABELS, lambda loss: loss.backward()))
+    torch.testing.assert_close(losses[0], losses[1])
+    torch.testing.assert_close(buffers[0], buffers[1])
+
+
+def held(name: str, time_steps: int) -> int:
+    """Elements that the graph holds when the gradient is taken."""
+    spec = workload("spikingjelly-conv", batch_norm=True, time_steps=time_steps, **CONV)
+    model, sizes = network(spec, (time_steps, 1, 8, 8)), []
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    class Held:
+        def __init__(self, tensor: Tensor) -> None:
+            self.tensor = tensor
+            alive.add(self)
+
+    def backward(loss: Tensor) -> None:
+        sizes.append(sum(held.tensor.numel() for held in alive))
+        loss.backward()
+
+    x = samples(4, time_steps, 1, 8, 8)
+    with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
+        paradigm = (RateBP if name == "rate-bp" else BPTT)(Paradigm())
+        paradigm.learn(model, torch.optim.SGD(model.parameters(), 0.0), x, LABELS, backward)
+    return sizes[0]
+
+
+def test_no_graph_over_time() -> None:
+    assert held("bptt", 12) > 2 * held("bptt", 4)
+    # one layer's currents, the same in memory, are shown to it T times
+    assert held("rate-bp", 12) == held("rate-bp", 4)
+
+
+def test_hooks_see_each_spike_once_and_the_network_is_left_as_it_was() -> None:
+    model = network(workload("spikingjelly-vgg", batch_norm=True, **CONV), (3, 8, 8))
+    layers = [module for module in model.modules() if hasattr(module, "v_threshold")]
+    modules, seen = list(model.modules()), []
+    for layer in layers:
+        layer.register_forward_hook(lambda module, inputs, out: seen.append(out))
+    homeostat = ahsar.attach(model)
+    gradients("rate-bp", model, samples(4, 3, 8, 8), LABELS)
+    homeostat.step()
+    assert len(seen) == len(layers) == 3
+    assert all(len(spikes) == 3 and ((spikes == 0) | (spikes == 1)).all() for spikes in seen)
+    assert list(homeostat.rates.values()) == pytest.approx([spikes.mean().item() for spikes in seen])
+    assert list(model.modules()) == modules
+    assert not any("forward" in vars(layer) for layer in layers)
+
+
+def test_a_failing_forward_leaves_the_network_as_it_was() -> None:
+    model = network(workload("mlp", depth=1), (7,))
+    before = list(model.modules())
+    with pytest.raises(RuntimeError, match="shape"):
+        gradients("rate-bp", model, samples(4, 9), LABELS)
+    assert list(model.modules()) == before
+    assert not any("forward" in vars(module) or (isinstance(module, nn.BatchNorm2d)) for module in before)
+
+
+@pytest.mark.slow
+def test_learns_digits_as_well_as_bptt() -> None:
+    fields = {"widths": (8, 16), "strides": (1, 2), "time_steps": 4, "hidden": 32, "batch_norm": True}
+    rate, bptt = (accuracy(workload("spikingjelly-conv", name, **fields)) for name in ("rate-bp", "bptt"))
+    print(rate, bptt)
+    assert rate > bptt - 0.03
+    assert rate > 0.9
