@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ahsar.lab import paradigms
+from ahsar.lab import data, paradigms, trial
 from ahsar.lab.models import build
 from ahsar.lab.workload import Model, Paradigm, Workload, load
 
@@ -40,8 +40,8 @@ def gradients(name: str, model: nn.Module, x: Tensor, y: Tensor, seed: int = 0) 
     return {key: value.grad.clone() for key, value in model.named_parameters() if value.grad is not None}
 
 
-def accuracy(spec: Workload, seed: int = 0) -> float:
-    """Test accuracy of a baseline trial."""
-    from ahsar.lab import data, trial
-
-    return trial.run(spec, data.load(spec), "baseline", seed)["final_test"]
+def trained(spec: Workload, arm: str = "baseline", steps: int = 120, lr: float = 5e-3, seed: int = 0) -> dict[str, Any]:
+    """The record of a trial on digits, evaluated at its end."""
+    budget = replace(spec.budget, steps=steps, eval_every=steps)
+    spec = replace(spec, optimizer=replace(spec.optimizer, lr=lr), budget=budget)
+    return trial.run(spec, data.load(spec), arm, seed)

@@ -52,7 +52,7 @@ class Recurrent(nn.Module):
 
 
 class RecurrentLayer(nn.Module):
-    """Neurons whose current is `input(x[t]) + recurrent(z[t - 1])`, z their own spikes (Bellec et al., 2020, eq. 6).
+    """Neurons whose current is `input(x[t]) + recurrent(z[t - 1])`, z their own spikes (as in Bellec et al., 2020).
 
     SpikingJelly's `LinearRecurrentContainer` feeds spikes back into the input instead, before the input weights.
     """
