@@ -10,29 +10,16 @@ import ahsar
 from ahsar.errors import WorkloadError
 from ahsar.lab.models import build
 from ahsar.lab.rules import check
-from ahsar.lab.workload import Model, Paradigm, Workload, load
+from ahsar.lab.workload import Paradigm, load
+from tests.lab.small import network, workload
 
 SHAPES = [(2, 4, 4), (3, 2, 4, 4), (7,), (3, 7)]
-
-
-def workload(name: str, paradigm: str = "bptt", **fields: object) -> Workload:
-    model = Model(name=name, time_steps=3, width=6, **fields)  # pyright: ignore[reportArgumentType]
-    return replace(load("digits"), model=model, paradigm=Paradigm(name=paradigm))
-
-
-def lively(model: nn.Module, threshold: float = 0.05) -> nn.Module:
-    """Thresholds low enough that every layer spikes with initial weights."""
-    for module in model.modules():
-        if hasattr(module, "v_threshold"):
-            setattr(module, "v_threshold", threshold)  # noqa: B010 - a float that torch's stubs do not know of
-    return model
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ["mlp", "recurrent"])
 def test_logits_and_gradients_for_every_shape(name: str, shape: tuple[int, ...]) -> None:
-    torch.manual_seed(0)
-    model = lively(build(workload(name, depth=2), shape, 5))
+    model = network(workload(name, depth=2), shape)
     logits = model(torch.randn(4, *shape))
     assert logits.shape == (3, 4, 5)
     logits.square().sum().backward()
@@ -41,10 +28,7 @@ def test_logits_and_gradients_for_every_shape(name: str, shape: tuple[int, ...])
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_stepwise_equals_whole_sequences(shape: tuple[int, ...]) -> None:
-    models = []
-    for paradigm in ("bptt", "tbptt"):
-        torch.manual_seed(0)
-        models.append(lively(build(workload("mlp", paradigm), shape, 5), 0.1))
+    models = [network(workload("mlp", paradigm), shape, 0.1) for paradigm in ("bptt", "tbptt")]
     x = 3 * torch.randn(4, *shape)
     whole, stepwise = (model(x) for model in models)
     assert whole.std(0).max() > 0  # time passes
@@ -54,8 +38,7 @@ def test_stepwise_equals_whole_sequences(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("name", ["mlp", "recurrent"])
 @pytest.mark.parametrize("paradigm", ["bptt", "tbptt"])
 def test_frames_of_a_sequence_are_seen_in_their_order(name: str, paradigm: str) -> None:
-    torch.manual_seed(1)
-    model = lively(build(workload(name, paradigm), (3, 7), 5)).eval()
+    model = network(workload(name, paradigm), (3, 7), seed=1).eval()
     x = torch.randn(4, 3, 7)
     other = x.clone()
     other[:, 2] = torch.randn(4, 7)  # the last frame decides nothing before it
@@ -66,8 +49,7 @@ def test_frames_of_a_sequence_are_seen_in_their_order(name: str, paradigm: str) 
 
 def test_recurrence_by_hand() -> None:
     """SpikingJelly's LIF, h = v + (I - v) / tau with reset to 0, under I[t] = A x[t] + b + R z[t - 1]."""
-    torch.manual_seed(2)
-    model = lively(build(workload("recurrent", depth=1, tau=4.0), (3, 7), 5))
+    model = network(workload("recurrent", depth=1, tau=4.0), (3, 7), seed=2)
     x = torch.randn(4, 3, 7)
     (_, (a, r)), readout = model.synapses()[0][0], model.synapses()[1]  # type: ignore[operator]
     v = z = torch.zeros(4, 6)
@@ -89,8 +71,7 @@ def test_zero_means_the_networks_own_width_and_depth(name: str, layers: int) -> 
 
 @pytest.mark.parametrize("name", ["mlp", "recurrent"])
 def test_ahsar_counts_what_the_layers_fire(name: str) -> None:
-    torch.manual_seed(3)
-    model = lively(build(workload(name, depth=2), (3, 7), 5))
+    model = network(workload(name, depth=2), (3, 7), seed=3)
     names = ["layers.lif1", "layers.lif2"] if name == "mlp" else ["layer1.lif", "layer2.lif"]
     spikes: dict[nn.Module, list[torch.Tensor]] = {model.get_submodule(layer): [] for layer in names}
     for module in spikes:
@@ -113,3 +94,18 @@ def test_what_does_not_fit_is_refused() -> None:
     for field, value in {"hidden": 1, "batch_norm": True}.items():
         with pytest.raises(WorkloadError, match=f"model.{field}: not for model.name = 'mlp'"):
             check(load("digits").data, replace(workload("mlp").model, **{field: value}), Paradigm())
+
+
+@pytest.mark.parametrize("paradigm", ["rate-bp", "eprop"])
+def test_learnable_time_constants_need_a_paradigm_that_reaches_them(paradigm: str) -> None:
+    spec = workload("mlp", paradigm)
+    with pytest.raises(WorkloadError, match="gives its time constants no gradient; choose lif or if"):
+        check(spec.data, replace(spec.model, neuron="plif"), spec.paradigm)
+    check(spec.data, replace(spec.model, neuron="plif"), Paradigm("decolle"))
+
+
+def test_data_without_pixels_needs_a_network_without() -> None:
+    spoken = replace(load("digits").data, name="shd")
+    with pytest.raises(WorkloadError, match=r"has no pixels for model\.name = 'snntorch-conv'; choose a model from mlp"):
+        check(spoken, load("digits").model, Paradigm())
+    check(spoken, workload("recurrent").model, Paradigm())

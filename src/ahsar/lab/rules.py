@@ -3,6 +3,8 @@
 from ahsar.errors import WorkloadError
 from ahsar.lab.sections import CONVOLUTIONAL, EVENTS, SMALL, Data, Model, Paradigm
 
+# Data whose samples are (T, F).
+FLAT = ("shd",)
 # Paradigms that call the network once per time step, and the networks that can be called so.
 STEPWISE = ("tbptt", "ottt", "sltt", "eprop", "decolle", "stdp")
 _BY_STEPS = ("snntorch-conv", "spikingjelly-conv", "spikingjelly-vgg", "vgg11", "resnet18", "sew-resnet18", "mlp", "recurrent")
@@ -40,6 +42,10 @@ def check(data: Data, model: Model, paradigm: Paradigm) -> None:
     _check_shape(model)
     if data.time_steps not in (0, model.time_steps):
         raise WorkloadError(f"data.time_steps = {data.time_steps}: must equal model.time_steps = {model.time_steps}")
+    if data.name in FLAT and model.name not in SMALL:
+        raise WorkloadError(
+            f"data.name = {data.name!r} has no pixels for model.name = {model.name!r}; choose a model from {', '.join(SMALL)}"
+        )
     wrong = [name for name in data.augment if name.startswith("event-") != (data.name in EVENTS)]
     if wrong:
         kind = "events" if data.name in EVENTS else "images"
@@ -56,6 +62,10 @@ def check(data: Data, model: Model, paradigm: Paradigm) -> None:
                 f"paradigm.name = {paradigm.name!r} cannot train model.name = {model.name!r}: {reason}; "
                 f"choose a model from {', '.join(models)}"
             )
+    if model.neuron == "plif" and paradigm.name in ("rate-bp", "eprop"):
+        raise WorkloadError(
+            f"model.neuron = 'plif': paradigm.name = {paradigm.name!r} gives its time constants no gradient; choose lif or if"
+        )
     if paradigm.name == "tbptt" and paradigm.chunk > model.time_steps:
         raise WorkloadError(f"paradigm.chunk = {paradigm.chunk}: out of range [0, model.time_steps = {model.time_steps}]")
     if paradigm.name == "sltt" and paradigm.every > model.time_steps:

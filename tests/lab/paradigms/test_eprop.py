@@ -151,3 +151,11 @@ def test_a_trial_runs_and_the_attached_placebo_changes_nothing() -> None:
     baseline, attached, ahsar = (trained(spec, arm, steps=20) for arm in ("baseline", "attached", "ahsar"))
     assert baseline["digest"] == attached["digest"] != ahsar["digest"]
     assert ahsar["curve"][-1]["scales"].keys() == baseline["curve"][-1]["rates"].keys() == {"layers.lif1", "layers.lif2"}
+
+
+@pytest.mark.slow
+def test_learns_digits_with_random_feedback_nearly_as_well_as_bptt() -> None:
+    specs = [workload("mlp", paradigm, time_steps=4, width=64) for paradigm in ("eprop", "bptt")]
+    eprop, bptt = (trained(spec, lr=1e-2)["final_test"] for spec in specs)
+    assert eprop > bptt - 0.05
+    assert eprop > 0.88
