@@ -1,6 +1,7 @@
 """The fully connected and the recurrent network: samples of every shape, both ways to step, the recurrence itself."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -45,6 +46,20 @@ def test_frames_of_a_sequence_are_seen_in_their_order(name: str, paradigm: str) 
     assert torch.equal(model(x)[:2], model(other)[:2])
     assert not torch.equal(model(x)[2], model(other)[2])
     assert torch.equal(model(x), model(x))  # and no state is left
+
+
+@pytest.mark.parametrize("name", ["mlp", "recurrent"])
+def test_a_cut_ends_the_graph_and_keeps_the_state(name: str) -> None:
+    model: Any = network(workload(name, "tbptt", depth=2), (3, 7))
+    x = torch.randn(4, 3, 7).requires_grad_()
+    expected = model(x)
+    model.begin()
+    logits = [model.step(x[:, 0]), model.step(x[:, 1])]
+    model.cut()
+    logits.append(model.step(x[:, 2]))
+    assert torch.equal(torch.stack(logits), expected)
+    (gradient,) = torch.autograd.grad(logits[-1].square().sum(), x)
+    assert gradient[:, 2].any() and not gradient[:, :2].any()
 
 
 def test_recurrence_by_hand() -> None:

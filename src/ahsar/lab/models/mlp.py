@@ -42,6 +42,10 @@ class MLP(nn.Module):
         """Begin a sequence."""
         functional.reset_net(self)
 
+    def cut(self) -> None:
+        """Detach all membranes from the graph."""
+        functional.detach_net(self)
+
     def step(self, x: Tensor) -> Tensor:
         """Logits `[N, classes]` of one frame `[N, ...]`; not stepwise, those of a whole sequence."""
         return self.layers(x)

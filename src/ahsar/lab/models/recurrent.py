@@ -36,6 +36,12 @@ class Recurrent(nn.Module):
         for recurrent in self._layers():
             recurrent.spikes = None
 
+    def cut(self) -> None:
+        """Detach all membranes, and the spikes that come back at the next step, from the graph."""
+        functional.detach_net(self)
+        for recurrent in self._layers():
+            recurrent.spikes = None if recurrent.spikes is None else recurrent.spikes.detach()
+
     def step(self, x: Tensor) -> Tensor:
         """Logits `[N, classes]` of one frame `[N, ...]`."""
         x = x.flatten(1)

@@ -91,8 +91,10 @@ class Trace:
         """Spikes `[N, outputs]` of a current `[N, outputs]`, in place of the neuron's own forward."""
         inputs, self.heard = torch.cat(self.heard, 1), []
         if self.steps == 0:
-            self.membrane, self.spikes = local.resting(self.neuron, current), torch.zeros_like(current)
-            self.vector, self.sum = (current.new_zeros(*current.shape, inputs.shape[1]) for _ in range(2))
+            self.membrane, weight = local.resting(self.neuron, current), self.linears[0].weight
+            # sums over time are as precise as the weights, whatever the forward's precision
+            self.spikes = weight.new_zeros(current.shape)
+            self.vector, self.sum = (weight.new_zeros(*current.shape, inputs.shape[1]) for _ in range(2))
         step = local.step(self.neuron, current, self.membrane)
         inputs = inputs.unsqueeze(1)
         self.sum.addcmul_(step.spikes_by_membrane.unsqueeze(2), self.vector)
