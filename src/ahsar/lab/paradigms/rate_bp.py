@@ -3,7 +3,9 @@
 The spike pass runs all time steps without a graph. On its way each neuron sums up how its mean rate r changes with a current
 c that is the same at every step: dr/dc = 1/T sum_t ds[t]/dc, where the membrane carries dv[t]/dc on from step to step (the
 paper's eligibility). The rate pass sends the mean input once through the network, in which each neuron gives the r of the
-spike pass with that derivative. Batch norm takes mean and variance from the spike pass, their derivatives from the rates.
+spike pass with that derivative. Batch norm takes mean and variance from the spike pass, their derivatives from the rates;
+so does max-pooling with its outputs, and their gradient goes to the neuron with the highest rate. What is left is linear,
+so the loss is that of the spikes.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from spikingjelly.activation_based.neuron import BaseNode
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.pooling import _MaxPoolNd
 from torch.optim import Optimizer
 
 from ahsar.lab.data import Pair
@@ -52,14 +55,14 @@ class RateBP:
 
 @contextmanager
 def spike_pass(model: nn.Module) -> Iterator[dict[nn.Module, nn.Module]]:
-    """Within the context forwards leave in the yielded dictionary what stands for each neuron and batch norm in rates."""
+    """Within the context forwards leave in the yielded dictionary what stands for neurons, norms and pools in rates."""
     stand_ins: dict[nn.Module, nn.Module] = {}
 
-    def note(module: Any, args: tuple[Tensor]) -> None:
-        stand_ins[module] = NormOfRates(module, args[0])
+    def note(module: Any, args: tuple[Tensor], out: Tensor) -> None:
+        stand_ins[module] = NormOfRates(module, args[0]) if isinstance(module, _BatchNorm) else MaxOfRates(module, out)
 
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    handles = [module.register_forward_pre_hook(note) for module in norms]
+    noted = [module for module in model.modules() if isinstance(module, (_BatchNorm, _MaxPoolNd))]
+    handles = [module.register_forward_hook(note) for module in noted]
     try:
         with local.forwards({neuron: _running(neuron, stand_ins) for neuron in local.spiking(model)}):
             yield stand_ins
@@ -135,3 +138,19 @@ class NormOfRates(nn.Module):
         variance = self.variance + variance - variance.detach()
         normal = (current - mean) * torch.rsqrt(variance + norm.eps)
         return normal * norm.weight.view(mean.shape) + norm.bias.view(mean.shape)
+
+
+class MaxOfRates(nn.Module):
+    """Max-pooling of rates `[1, N, C, ...]`, with the mean of the pooled spikes `[T, N, C, ...]` for its value."""
+
+    pool: tuple[nn.Module]
+    mean: Tensor
+
+    def __init__(self, pool: nn.Module, pooled: Tensor) -> None:
+        super().__init__()
+        self.pool, self.mean = (pool,), pooled.mean(0)
+
+    def forward(self, rate: Tensor) -> Tensor:
+        (pool,) = self.pool
+        out = pool(rate)
+        return self.mean + out - out.detach()
