@@ -1,6 +1,7 @@
 """Rate-based backpropagation: BPTT's gradient where currents are constant, no graph over time, spikes for whoever listens."""
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 import ahsar
 from ahsar.lab.paradigms.bptt import BPTT
-from ahsar.lab.paradigms.rate_bp import RateBP
+from ahsar.lab.paradigms.rate_bp import RateBP, rate_pass, spike_pass
 from ahsar.lab.sections import Paradigm
 from tests.lab.small import gradients, network, samples, trained, workload
 
@@ -51,7 +52,7 @@ def test_currents_that_change_are_another_gradient_of_the_same_direction() -> No
 @pytest.mark.parametrize("name", ["spikingjelly-conv", "spikingjelly-vgg"])
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_loss_and_batch_statistics_are_those_of_the_spikes(name: str, batch_norm: bool) -> None:
-    """The rate pass gives BPTT's loss, through norms and max-pools too; and it leaves no statistics."""
+    """The rate pass gives BPTT's loss, through norms and max-pools too, and leaves no statistics."""
     spec, x = workload(name, batch_norm=batch_norm, **CONV), samples(4, 3, 3, 8, 8)
     losses, buffers = [], []
     for paradigm in (RateBP(Paradigm()), BPTT(Paradigm())):
@@ -61,6 +62,35 @@ def test_loss_and_batch_statistics_are_those_of_the_spikes(name: str, batch_norm
         buffers.append(dict(model.named_buffers()))
     torch.testing.assert_close(losses[0], losses[1])
     torch.testing.assert_close(buffers[0], buffers[1])
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_every_value_of_the_rate_pass_is_the_mean_of_the_spike_pass(batch_norm: bool) -> None:
+    """Of what enters every convolution, linear layer and neuron, behind norms and max-pools too."""
+    fields = {**CONV, "widths": (4, 6, 6), "strides": (2, 1, 2)}
+    model = network(workload("spikingjelly-vgg", batch_norm=batch_norm, **fields), (3, 3, 8, 8), 0.2)
+    x = samples(4, 3, 3, 8, 8)
+    watched = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear)) or hasattr(m, "v_threshold")]
+    entered: dict[nn.Module, Tensor] = {}
+    again: dict[nn.Module, Tensor] = {}
+
+    def note(means: dict[nn.Module, Tensor], module: nn.Module) -> Callable[..., None]:
+        return lambda _, args: means.update({module: args[0].mean(0)})
+
+    with torch.no_grad():
+        with spike_pass(model) as stand_ins:
+            handles = [module.register_forward_pre_hook(note(entered, module)) for module in watched]
+            model(x)
+        for handle in handles:
+            handle.remove()
+        with rate_pass(model, stand_ins):
+            for module in watched:
+                stand_ins.get(module, module).register_forward_pre_hook(note(again, module))
+            model(x.mean(1))
+    assert entered.keys() == again.keys() and len(entered) == 9
+    for module in watched:
+        assert entered[module].std() > 0
+        torch.testing.assert_close(again[module], entered[module])
 
 
 def held(name: str, time_steps: int) -> int:

@@ -5,7 +5,7 @@ c that is the same at every step: dr/dc = 1/T sum_t ds[t]/dc, where the membrane
 paper's eligibility). The rate pass sends the mean input once through the network, in which each neuron gives the r of the
 spike pass with that derivative. Batch norm takes mean and variance from the spike pass, their derivatives from the rates;
 so does max-pooling with its outputs, and their gradient goes to the neuron with the highest rate. What is left is linear,
-so the loss is that of the spikes.
+so all values in the rate pass are the means of the spike pass.
 """
 
 from collections.abc import Callable, Iterator
