@@ -12,7 +12,7 @@ from ahsar.errors import WorkloadError
 from ahsar.lab.models import build
 from ahsar.lab.rules import check
 from ahsar.lab.workload import Paradigm, load
-from tests.lab.small import network, workload
+from tests.lab.small import gradients, network, samples, workload
 
 SHAPES = [(2, 4, 4), (3, 2, 4, 4), (7,), (3, 7)]
 
@@ -46,6 +46,16 @@ def test_frames_of_a_sequence_are_seen_in_their_order(name: str, paradigm: str) 
     assert torch.equal(model(x)[:2], model(other)[:2])
     assert not torch.equal(model(x)[2], model(other)[2])
     assert torch.equal(model(x), model(x))  # and no state is left
+
+
+@pytest.mark.parametrize("paradigm", ["ottt", "sltt"])
+def test_online_neurons_fire_alike_and_learn(paradigm: str) -> None:
+    x, y = samples(4, 3, 7), torch.tensor([0, 1, 2, 3])
+    models = [network(workload("mlp", name, depth=2), (3, 7)) for name in (paradigm, "tbptt")]
+    torch.testing.assert_close(models[0].eval()(x), models[1].eval()(x))
+    found = gradients(paradigm, models[0].train(), x, y)
+    assert found.keys() == dict(models[0].named_parameters()).keys()
+    assert all(gradient.any() for gradient in found.values())
 
 
 @pytest.mark.parametrize("name", ["mlp", "recurrent"])

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from ahsar.lab import workload
 from ahsar.lab.models import Synapses, is_sequence, unroll
-from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_neuron
+from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_neuron, make_stack
+from ahsar.lab.rules import STEPWISE
 
 WIDTH, DEPTH = 128, 2  # where the workload gives 0
 
@@ -15,21 +16,21 @@ WIDTH, DEPTH = 128, 2  # where the workload gives 0
 class MLP(nn.Module):
     """`flatten`, then `fc1`, `lif1` ... and `readout` in one sequence, `layers`; a frame or an image is flattened first."""
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = False) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         super().__init__()
         width, self.depth = spec.width or WIDTH, spec.depth or DEPTH
         features = prod(sample_shape[1:] if is_sequence(sample_shape) else sample_shape)
-        self.layers = nn.Sequential()
+        self.layers = make_stack(paradigm)
         self.layers.add_module("flatten", layer.Flatten())
         for i in range(1, self.depth + 1):
             self.layers.add_module(f"fc{i}", layer.Linear(features, width))
-            if i == 1 and not stepwise:
+            if i == 1 and paradigm not in STEPWISE:
                 self.layers.add_module("show", Show(spec.time_steps))
-            self.layers.add_module(f"lif{i}", make_neuron(spec))
+            self.layers.add_module(f"lif{i}", make_neuron(spec, paradigm))
             features = width
         self.layers.add_module("readout", layer.Linear(features, classes))
-        self.time_steps, self.stepwise = spec.time_steps, stepwise
-        functional.set_step_mode(self, "s" if stepwise else "m")
+        self.time_steps, self.stepwise = spec.time_steps, paradigm in STEPWISE
+        functional.set_step_mode(self, "s" if self.stepwise else "m")
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, ...]` or `[N, T, ...]`."""

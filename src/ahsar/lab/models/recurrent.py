@@ -15,12 +15,12 @@ WIDTH, DEPTH = 128, 1  # where the workload gives 0
 class Recurrent(nn.Module):
     """Recurrent layers `layer1 ...` and a linear `readout` of the last one; a frame or an image is flattened first."""
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = True) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         super().__init__()
         width, self.depth = spec.width or WIDTH, spec.depth or DEPTH
         features = prod(sample_shape[1:] if is_sequence(sample_shape) else sample_shape)
         for i in range(1, self.depth + 1):
-            self.add_module(f"layer{i}", RecurrentLayer(features, width, make_neuron(spec)))
+            self.add_module(f"layer{i}", RecurrentLayer(features, width, make_neuron(spec, paradigm)))
             features = width
         self.readout = nn.Linear(features, classes)
         self.time_steps = spec.time_steps
