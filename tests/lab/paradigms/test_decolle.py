@@ -112,6 +112,7 @@ def test_a_trial_runs_and_the_attached_placebo_changes_nothing(name: str) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "margin"), [("mlp", 0.05), ("spikingjelly-conv", 0.08)])
 def test_learns_digits_nearly_as_well_as_bptt(name: str, margin: float) -> None:
+    """Adam at 1e-2, seeds 0 to 2: MLP 0.913 to 0.928, BPTT 0.910 to 0.958; convolutions 0.913 to 0.918, BPTT 0.955 to 0.958."""
     fields = {"widths": (8, 16), "strides": (1, 2), "batch_norm": True} if name != "mlp" else {"width": 64}
     specs = [workload(name, paradigm, time_steps=4, **fields) for paradigm in ("decolle", "bptt")]
     decolle, bptt = (trained(spec, lr=1e-2)["final_test"] for spec in specs)

@@ -155,6 +155,7 @@ def test_a_trial_runs_and_the_attached_placebo_changes_nothing() -> None:
 
 @pytest.mark.slow
 def test_learns_digits_as_well_as_bptt() -> None:
+    """Adam at 1e-2, the best of 5e-3, 1e-2 and 2e-2, seeds 0 to 2: 0.943 to 0.963, BPTT (at 2e-2) 0.955 to 0.970."""
     fields = {"widths": (8, 16), "strides": (1, 2), "time_steps": 4, "hidden": 32, "batch_norm": True}
     rate, bptt = (trained(workload("spikingjelly-conv", name, **fields), lr=1e-2)["final_test"] for name in ("rate-bp", "bptt"))
     assert rate > bptt - 0.03
