@@ -33,6 +33,12 @@ def test_one_time_step_is_bptt(name: str, batch_norm: bool) -> None:
     torch.testing.assert_close(rate, bptt)
 
 
+@pytest.mark.parametrize("name", ["vgg11", "resnet18"])
+def test_one_time_step_is_bptt_in_deep_networks_too(name: str) -> None:
+    rate, bptt = both(workload(name, time_steps=1, depth=4 if name == "resnet18" else 0, width=8), samples(4, 3, 16, 16))
+    torch.testing.assert_close(rate, bptt, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("neuron", ["lif", "if"])
 @pytest.mark.parametrize("detach_reset", [True, False])
 def test_constant_currents_are_bptt(neuron: str, detach_reset: bool) -> None:
