@@ -46,7 +46,8 @@ def test_fig2_shows_the_medians_of_the_records(folder: Path, rows: list[dict[str
         assert found[label][0].tolist() == [point["step"] for point in curves[0]]
         expected = np.median([[point["val_metric"] for point in curve] for curve in curves], axis=0)
         np.testing.assert_allclose(found[label][1], expected)
-    assert {text.get_text() for text in ax.texts} == {f"{scale:g}" for scale in GRID if scale != 1} | {"1 baseline", "AHSAR"}
+    labels = {f"S = {scale:g}" for scale in GRID if scale != 1} | {"S = 1, baseline", "AHSAR"}
+    assert {text.get_text() for text in ax.texts} == labels
 
 
 def test_fig4_shows_rates_by_scale_and_what_was_found(folder: Path, rows: list[dict[str, Any]]) -> None:

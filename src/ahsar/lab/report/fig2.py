@@ -37,9 +37,10 @@ def _panel(ax: "Axes", comparison: paper.Comparison) -> paper.Ends:
     ends: paper.Ends = []
     for (scale, trials), ink in zip(comparison.constants.items(), inks, strict=True):
         if scale == 1.0:
-            _line(ax, ends, trials, "S = 1", "1 baseline", style.COLOURS["baseline"], 1.5, linestyle=(0, (4, 1.5)), zorder=3)
+            ink, dashes = style.COLOURS["baseline"], (0, (4, 1.5))
+            _line(ax, ends, trials, "S = 1", "S = 1, baseline", ink, 1.5, linestyle=dashes, zorder=3)
         else:
-            _line(ax, ends, trials, f"S = {scale:g}", f"{scale:g}", ink, 1.1, zorder=2)
+            _line(ax, ends, trials, f"S = {scale:g}", f"S = {scale:g}", ink, 1.1, zorder=2)
     _line(ax, ends, comparison.ours, "AHSAR", "AHSAR", style.COLOURS["ahsar"], 2.4, zorder=4)
     first = comparison.first
     dots = (0, (1.5, 1.5))

@@ -59,27 +59,29 @@ def _panel(ax: "Axes", comparison: paper.Comparison) -> paper.Ends:
         if name in ours and name in scales:
             ax.plot(scales[name], ours[name], label=f"AHSAR {name}", color=inks[name], **_MARK)
             beside = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": paper.SMALL, "color": inks[name]}
-            ax.annotate(f"{number}", (scales[name], ours[name]), **beside, path_effects=halo, zorder=6)
+            if name in shown:
+                ax.annotate(f"{number}", (scales[name], ours[name]), **beside, path_effects=halo, zorder=6)
             found = True
     handles: list[Any] = [Line2D([], [], linestyle="", color=style.SOFT, label="found by AHSAR", **_MARK)]
     if (goal := _set_point(comparison.ours)) is not None:
         dots = (0, (1.5, 1.5))
         handles.append(ax.axhline(goal, color=style.SOFT, linewidth=0.8, linestyle=dots, zorder=1, label=f"set-point {goal:g}"))
     ax.set_xscale("log")
-    ax.set_xticks(list(rates), _ticks(list(rates)))
-    ax.minorticks_off()
     ax.margins(x=0.08)
+    left, right = ax.get_xlim()
+    ax.set_xticks(list(rates), _ticks(list(rates), float(np.log(right / left)) / 10))
+    ax.set_xlim(left, right)
+    ax.minorticks_off()
     ax.set_ylim(bottom=0)
     paper.legend(ax, handles if found else [])
     paper.words(ax, comparison.title, "threshold scale S", "spikes per neuron and time step")
     return ends
 
 
-def _ticks(scales: Sequence[float]) -> list[str]:
-    """Labels of the scales, empty where there is no room beside 1, the ends, or an earlier one."""
+def _ticks(scales: Sequence[float], room: float) -> list[str]:
+    """Labels of the scales, empty where the logarithm is less than `room` from that of 1, of the ends, or of an earlier one."""
     kept: list[float] = []
-    room = np.log(scales[-1] / scales[0]) / 9 if scales else 0.0
-    for scale in (*(s for s in scales if s == 1.0), scales[0], scales[-1], *scales):
+    for scale in (*(s for s in scales if s == 1.0), *scales[:1], *scales[-1:], *scales):
         if all(abs(np.log(scale / other)) >= room for other in kept):
             kept.append(scale)
     return [f"{scale:g}" if scale in kept else "" for scale in scales]
