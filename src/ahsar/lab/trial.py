@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ahsar.homeostat import Homeostat
-from ahsar.lab import arms, models, monitor, paradigms, provenance
+from ahsar.lab import arms, models, monitor, operations, paradigms, provenance
 from ahsar.lab.data import Pair, Splits, augment
 from ahsar.lab.paradigms import Paradigm
 from ahsar.lab.workload import Workload
@@ -48,7 +48,8 @@ def header(workload: Workload, arm: str, seed: int) -> Record:
         "margin": workload.target.margin,
         "curve": [],
         **dict.fromkeys(("steps_to_target", "seconds_to_target", "final_test", "final_val", "mean_rate", "spikes")),
-        **dict.fromkeys(("synops", "energy_proxy_nj", "seconds", "seconds_with_evaluation", "digest")),
+        **dict.fromkeys(("synops", "energy_proxy_nj", "operations", "footprint", "connection_sparsity")),
+        **dict.fromkeys(("seconds", "seconds_with_evaluation", "digest")),
     }
 
 
@@ -145,6 +146,8 @@ def run(
     record["final_val"] = record["curve"][-1]["val_metric"]
     record["final_test"], _, activity = _evaluate(wrapped, paradigm, test, workload.budget.batch_size)
     record.update(activity.per_sample())
+    record.update(_operations(wrapped, paradigm, test, workload.budget.batch_size))
+    record.update(operations.static(model))
     record["seconds"], record["seconds_with_evaluation"] = seconds, time.perf_counter() - started
     record["digest"] = _digest(model)
     if keep is not None:
@@ -209,6 +212,21 @@ def _evaluate(model: Any, paradigm: Paradigm, pair: Any, size: int) -> tuple[flo
     loss = torch.nn.functional.cross_entropy(scores, y).item()
     # a quotient of whole numbers, so that 350 of 1000 is 0.35 and meets a target of 0.35
     return int((scores.argmax(1) == y).sum()) / len(y), loss, activity
+
+
+def _operations(model: Any, paradigm: Paradigm, pair: Any, size: int) -> Record:
+    """Synaptic operations in eval mode, on the first samples."""
+    x = pair[0][: operations.SAMPLES]
+
+    def run() -> int:
+        for part in x.split(size):
+            paradigm.scores(model, part)
+        return len(x)
+
+    model.eval()
+    counted = operations.count(model.module, run)
+    model.train()
+    return counted
 
 
 def _clock(device: torch.device) -> Callable[[], float]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ahsar.lab import stats
 from ahsar.lab.report import style
+from ahsar.lab.report.curves import middle_half, steps_of
 from ahsar.lab.report.heatmaps import layers
 from ahsar.lab.report.records import Record, arms_of, best_constant, column, constant_scale, known
 from ahsar.lab.report.tables import count
@@ -48,16 +49,13 @@ def learning(arms: Arms) -> "Figure":
     first = next(iter(arms.values()))[0]
     ends: list[tuple[float, str, str]] = []
     for arm, trials in arms.items():
-        steps = np.unique([point["step"] for trial in trials for point in trial["curve"]]).astype(float)
         last = max(point["seconds"] for trial in trials for point in trial["curve"])
-        for ax, key, grid in ((axes[0], "step", steps), (axes[1], "seconds", np.linspace(0, last, 120))):
-            curves = np.array([_at(trial, key, grid) for trial in trials])
-            enough = np.isfinite(curves).sum(axis=0) > len(trials) / 2  # past it the median would drop the slow ones
-            if not enough.any():
+        for ax, key, grid in ((axes[0], "step", steps_of(trials)), (axes[1], "seconds", np.linspace(0, last, 120))):
+            where, (low, middle, high) = middle_half(trials, key, grid)
+            if not where.size:
                 continue
-            low, middle, high = np.nanquantile(curves[:, enough], [0.25, 0.5, 0.75], axis=0)
-            _line(ax, arm, grid[enough], middle)
-            ax.fill_between(grid[enough], low, high, color=style.colour(arm), alpha=0.13, linewidth=0)
+            _line(ax, arm, where, middle)
+            ax.fill_between(where, low, high, color=style.colour(arm), alpha=0.13, linewidth=0)
             if ax is axes[1]:
                 ends.append((float(middle[-1]), style.name(arm), style.colour(arm)))
     for ax in axes:
@@ -200,15 +198,6 @@ def _line(ax: "Axes", arm: str, x: np.ndarray, y: np.ndarray, **options: Any) ->
     wide, level = (2.4, 4) if arm == "ahsar" else (1.8, 3)
     dashes = style.DASHES.get(arm.partition("@")[0], "-")
     ax.plot(x, y, color=style.colour(arm), linewidth=wide, linestyle=dashes, zorder=level, **options)
-
-
-def _at(trial: Record, key: str, grid: np.ndarray) -> np.ndarray:
-    """The trial's curve read at `grid`, NaN past its end and where the metric is not finite."""
-    points = [(point[key], np.nan if point["val_metric"] is None else point["val_metric"]) for point in trial["curve"]]
-    if not points:
-        return np.full(len(grid), np.nan)
-    x, y = np.array(points, dtype=float).T
-    return np.interp(grid, x, y, right=np.nan)
 
 
 def _points(trials: Sequence[Record]) -> np.ndarray:

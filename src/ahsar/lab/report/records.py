@@ -1,7 +1,9 @@
 """Reading `trials.jsonl`, and the few questions that the numbers and the pictures both ask of its records."""
 
+import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,13 @@ _NEEDED_DONE = (*_NEEDED, "steps_to_target", "seconds_to_target", "final_test", 
 
 
 def read(out: Path) -> list[Record]:
-    """The records of `out`/trials.jsonl, or of the single trials that `ahsar run --out` left, in the order of the files.
+    """The records of `out`/trials.jsonl (or .jsonl.gz), or of the single trials that `ahsar run --out` left, in their order.
 
     Blank lines are skipped. Raises ResultsError, which names the file and the line, if there is none or one is corrupt.
     """
     whole = Path(out) / "trials.jsonl"
+    if not whole.exists() and (kept := whole.with_name("trials.jsonl.gz")).exists():
+        whole = kept
     singles = [] if whole.exists() else sorted(Path(out).glob("*-s*.jsonl"))
     records = [record for path in singles or [whole] for record in _records(path)]
     if not records:
@@ -36,9 +40,11 @@ def read(out: Path) -> list[Record]:
 
 def _records(path: Path) -> list[Record]:
     try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise ResultsError(f"{path}: cannot be read ({error.strerror}): give the --out folder of a comparison") from error
+        content = path.read_bytes()
+        lines = (gzip.decompress(content) if path.suffix == ".gz" else content).split(b"\n")
+    except (OSError, EOFError, zlib.error) as error:  # a broken archive is one of all three
+        said = getattr(error, "strerror", None) or error
+        raise ResultsError(f"{path}: cannot be read ({said}): give the --out folder of a comparison") from error
     return [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ahsar.errors import ResultsError
 from ahsar.lab import stats
+from ahsar.lab.report import neurobench
 from ahsar.lab.report.records import Record, arms_of, best_constant, column, constant_scale, known, rank
 from ahsar.lab.report.tables import markdown, table
 
@@ -70,6 +71,10 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
                 rival: _Comparison(done[source], first, margin).arm(done["ahsar"])
                 for rival, source in {"constant": best, **{name: name for name in listed if name not in _OURS}}.items()
                 if source in done and "ahsar" in done
+            },
+            "neurobench": {
+                arm: neurobench.metrics(finished.get(best if arm == "constant" and best else arm, []))
+                for arm in sorted(listed, key=rank)
             },
             "attached_identical": _identical(done.get("baseline", {}), done.get("attached", {})),
             "failures": [
