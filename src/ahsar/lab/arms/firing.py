@@ -4,6 +4,7 @@ A neuron asks its surrogate function about v − θ⁰, so a function put in its
 state and reset stay the framework's own.
 """
 
+from types import MethodType
 from typing import Any, Protocol
 
 import torch
@@ -76,16 +77,16 @@ def install(model: Any, arm: str, make_rule: Any) -> list[Firing]:
     for layer in layers:
         if reason := _unsuited(layer):
             refuse(arm, layer, reason)
-    firings = [_replace(layer, make_rule) for layer in layers]
-    begin = model.begin
+    model.begin = MethodType(_begin, model)
+    return [_replace(layer, make_rule) for layer in layers]
 
-    def begin_all() -> None:
-        for firing in firings:
-            firing.begin()
-        begin()
 
-    model.begin = begin_all
-    return firings
+def _begin(model: Any) -> None:
+    """Begin a sequence, of the rules too."""
+    for module in model.modules():
+        if isinstance(module, Firing):
+            module.begin()
+    type(model).begin(model)
 
 
 def _unsuited(layer: Found) -> str | None:

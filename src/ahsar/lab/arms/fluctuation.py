@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from ahsar.attach import Found
-from ahsar.errors import WorkloadError
 from ahsar.lab.arms.placebos import Baseline
 from ahsar.lab.arms.spiking import refuse, spiking_layers
 
@@ -46,30 +45,34 @@ class Fluctuation(Baseline):
         return model
 
     def _fit(self, watch: "_Watch", name: str, x: Tensor) -> None:
-        layer, source = watch.layers[name], watch.sources[name]
+        layer = watch.layers[name]
+        source: Any = watch.sources[name]
         assert layer.adapter is not None
         if source is None or source.weight is None:
             refuse("fluctuation", layer, "no weight feeds it")
         target = layer.adapter.threshold(layer.module).value(layer.module).mean().item() / self.xi
-        found = 0.0
+        deviation = 0.0
         for _ in range(_ROUNDS):  # one is exact, unless a shortcut feeds the layer too
             current = watch.run(x)[name]
             membrane = _membrane(layer, current)
-            step = _membrane(layer, torch.ones_like(current))
-            others = [dim for dim in range(membrane.dim()) if dim != 2]
-            centred = source.bias is not None and len(source.bias) == membrane.shape[2]
-            shift = membrane.mean(others, keepdim=True) / step.mean() if centred else 0.0
-            found = (membrane - shift * step).std().item() if centred else membrane.std().item()
-            offset = float(shift.abs().max()) if isinstance(shift, Tensor) else 0.0
-            if abs(found / target - 1) < _CLOSE and offset < _CLOSE * target:
-                return
-            if not found > 0:
+            shift = torch.zeros(membrane.shape[2], device=x.device)  # the constant current that would centre each channel
+            centred = source.bias is not None and source.bias.shape == shift.shape
+            if centred:
+                step = _membrane(layer, torch.ones_like(current))
+                shift = -membrane.mean([dim for dim in range(membrane.dim()) if dim != 2]) / step.mean()
+                membrane = membrane + step * shift.view(-1, *[1] * (membrane.dim() - 3))
+            deviation = membrane.std().item()
+            if not deviation > 0:
                 refuse("fluctuation", layer, f"no spike reaches it; use a smaller number than {self.xi:g}")
-            source.weight *= target / found
-            if isinstance(shift, Tensor):
-                source.bias.copy_((source.bias - shift.flatten()) * (target / found))
-        if abs(found / target - 1) > _ENOUGH:
-            refuse("fluctuation", layer, f"its membrane's deviation stays at {found:.3g}, not {target:.3g}: other inputs feed it")
+            if abs(deviation / target - 1) < _CLOSE and float(shift.abs().max()) < _CLOSE * target:
+                return
+            if centred:
+                source.bias += shift
+            for parameter in source.parameters(recurse=False):
+                parameter *= target / deviation
+        if abs(deviation / target - 1) > _ENOUGH:
+            reason = f"its membranes' standard deviation stays at {deviation:.3g}, not {target:.3g}: other inputs feed it"
+            refuse("fluctuation", layer, reason)
 
 
 class _Watch:
@@ -115,7 +118,7 @@ def _membrane(layer: Found, current: Tensor) -> Tensor:
     elif layer.framework == "snnTorch":
         neuron.threshold = torch.full_like(neuron.threshold, _NEVER, dtype=current.dtype)
     else:
-        raise WorkloadError(f"arm 'fluctuation': layer {layer.name!r} is of {layer.framework}; it knows SpikingJelly and snnTorch")
+        refuse("fluctuation", layer, "it knows SpikingJelly and snnTorch only")
     for x in current:
         if layer.framework == "SpikingJelly":
             neuron.forward(x)

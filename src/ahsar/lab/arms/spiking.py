@@ -1,5 +1,7 @@
 """What the rivals share: the spiking layers of a network, and parameters of their own for the optimizer."""
 
+from typing import NoReturn
+
 from torch import nn
 from torch.optim import Optimizer
 
@@ -23,7 +25,7 @@ def spiking_layers(model: nn.Module, arm: str) -> list[Found]:
     return found
 
 
-def refuse(arm: str, layer: Found, reason: str) -> None:
+def refuse(arm: str, layer: Found, reason: str) -> NoReturn:
     """Raise the WorkloadError that says why an arm cannot treat a layer."""
     kind = type(layer.module).__name__
     raise WorkloadError(f"arm {arm!r} cannot treat layer {layer.name!r} ({kind}): {reason}; leave it out with --arms")
