@@ -14,7 +14,8 @@ class DSATGO(Baseline):
     """θ = factor · (mean + standard deviation) of a layer's membrane potentials over the batch, per time step.
 
     That is in training; evaluation uses a moving average (0.9 old, 0.1 new) that starts at θ⁰. The surrogate is
-    1 + tanh(standard deviation − θ⁰) times as wide, its area kept, as in the paper. Thresholds take part in no gradient.
+    1 + tanh(standard deviation / θ⁰ − 1) times as wide, its area kept: the paper's rule, whose θ⁰ is 1. Thresholds take part
+    in no gradient.
 
     Args:
         factor: the paper's control factor of the firing rate, there 1; larger is quieter.
@@ -48,7 +49,7 @@ class _Statistics(nn.Module):
         deviation = v.std()
         threshold = self.factor * (v.mean() + deviation)
         self.running[step] = 0.9 * self.running[step] + 0.1 * threshold
-        return threshold, 1 + torch.tanh(deviation - self.resting)
+        return threshold, 1 + torch.tanh(deviation / self.resting - 1)
 
     def fired(self, spikes: Tensor) -> None:
         pass

@@ -57,8 +57,8 @@ class Firing(nn.Module):
         self.last = fired * (threshold / self.resting) if self.subtracts else fired
         return spikes
 
-    def reset(self, membrane: Tensor) -> Tensor:
-        """For snnTorch, which resets one step later by the threshold of that step: what to take off, in units of θ⁰."""
+    def discharge(self, membrane: Tensor) -> Tensor:
+        """What snnTorch takes off the membrane one step later, in units of θ⁰: the threshold that was crossed."""
         return torch.zeros_like(membrane) if self.last is None else self.last
 
 
@@ -116,6 +116,6 @@ def _replace(layer: Found, make_rule: Any) -> Firing:
     if name == "spike_grad":
         firing.subtracts = module.reset_mechanism == "subtract"
         module.__dict__.pop(name, None)  # a plain function there would stand before the module
-        module.mem_reset = firing.reset
+        module.mem_reset = firing.discharge
     setattr(module, name, firing)
     return firing
