@@ -16,7 +16,7 @@ from tests.lab.arms import nets
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     spec = workload.load(tiny.write(tmp_path_factory.mktemp("tiny"), steps=10))
-    spec = replace(spec, model=replace(spec.model, time_steps=6))  # enough for a neuron to spike twice
+    spec = replace(spec, model=replace(spec.model, time_steps=6, tau=10.0))  # so that neurons spike twice
     splits = data.load(spec)
     names = ["baseline", "lr@1", "adaptation@2", *(rival for rival in arms.RIVALS if rival not in ("adaptation", "tebn"))]
     return {name: trial.run(spec, splits, name, 3) for name in names}
@@ -65,7 +65,7 @@ def test_expand(tmp_path: Path) -> None:
     deep = workload.load("fashion-deep", quick=True)
     assert [name.partition("@")[0] for name in arms.expand(["rivals"], deep)] == list(arms.RIVALS)
     online = replace(deep, paradigm=replace(deep.paradigm, name="sltt"))
-    assert {"tebn@10", "adaptation@0.2", "ds-atgo@1"}.isdisjoint(arms.expand(["rivals"], online))
+    assert {"tebn@1", "adaptation@0.2", "ds-atgo@1"}.isdisjoint(arms.expand(["rivals"], online))
     for bad in ("lr@0", "lr@-1", "lr@x", "lr@inf", "lr@nan", "lr@", "baseline@1"):
         with pytest.raises(WorkloadError, match="unknown arm"):
             arms.expand([bad], spec)

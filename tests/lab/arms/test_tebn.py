@@ -1,5 +1,7 @@
 """TEBN: it is SpikingJelly's layer, starts as the batch norm, and refuses what has none."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -32,7 +34,8 @@ def test_every_time_step_has_its_scale() -> None:
     net = arms.build("tebn").prepare(nets.build("spikingjelly-conv", batch_norm=True), x)
     baseline = nets.build("spikingjelly-conv", batch_norm=True)
     scale = torch.tensor([0.5, 1.0, 1.5, 2.0])
-    norm, plain = net.get_submodule("block1.norm"), baseline.get_submodule("block1.norm")
+    norm: Any = net.get_submodule("block1.norm")
+    plain: Any = baseline.get_submodule("block1.norm")
     with torch.no_grad():
         norm.scale.copy_(scale)
     current = torch.randn(1, 6, 4, 4, 4)  # an image's, which all time steps share
@@ -43,7 +46,7 @@ def test_every_time_step_has_its_scale() -> None:
 
 def test_refuses_other_networks() -> None:
     x = nets.batch()
-    with pytest.raises(WorkloadError, match="no batch norm; set model.batch_norm"):
+    with pytest.raises(WorkloadError, match=r"no batch norm; set model\.batch_norm"):
         arms.build("tebn").prepare(nets.build("spikingjelly-conv"), x)
     for net in (nets.build("snntorch-conv", batch_norm=True), nets.build("spikingjelly-conv", True, batch_norm=True)):
         before = [type(module) for module in net.modules()]

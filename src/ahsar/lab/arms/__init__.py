@@ -32,12 +32,12 @@ RIVALS = {
 # What a rival may be tuned over: equally many numbers for all, so that none is tuned better; the middle one is its default.
 GRIDS: dict[str, tuple[float, ...]] = {
     "lr": (0.5, 2, 5),
-    "learnable": (1, 10, 50),
-    "rate-loss": (0.1, 1, 10),
+    "learnable": (1, 3, 10),
+    "rate-loss": (0.01, 0.1, 1),
     "adaptation": (0.05, 0.2, 0.5),
     "ds-atgo": (0.5, 1, 2),
     "fluctuation": (0.5, 1, 2),
-    "tebn": (1, 10, 50),
+    "tebn": (0.3, 1, 3),
 }
 ALL_RIVALS = "rivals"
 _WHERE = {

@@ -56,7 +56,7 @@ class Fluctuation(Baseline):
             current = watch.run(x)[name]
             membrane = _membrane(layer, current)
             shift = torch.zeros(membrane.shape[2], device=x.device)  # the constant current that would centre each channel
-            centred = source.bias is not None and source.bias.shape == shift.shape
+            centred = getattr(source.bias, "shape", None) == shift.shape
             if centred:
                 step = _membrane(layer, torch.ones_like(current))
                 shift = -membrane.mean([dim for dim in range(membrane.dim()) if dim != 2]) / step.mean()
@@ -67,7 +67,7 @@ class Fluctuation(Baseline):
             if abs(deviation / target - 1) < _CLOSE and float(shift.abs().max()) < _CLOSE * target:
                 return
             if centred:
-                source.bias += shift
+                source.bias.add_(shift)
             for parameter in source.parameters(recurse=False):
                 parameter *= target / deviation
         if abs(deviation / target - 1) > _ENOUGH:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ahsar.errors import ResultsError
 from ahsar.lab import stats
-from ahsar.lab.report.records import Record, arms_of, best_constant, column, constant_scale, known, rank
+from ahsar.lab.report.records import Record, arms_of, best_constant, best_rivals, column, constant_scale, known, rank
 from ahsar.lab.report.tables import markdown, table
 
 __all__ = ["MARGIN", "markdown", "summarise", "table"]
@@ -67,7 +67,7 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
             "best_constant": best,
             "against": {
                 rival: _Comparison(done[source], first, margin).arm(done["ahsar"])
-                for rival, source in (("constant", best), ("shuffled", "shuffled"))
+                for rival, source in (("constant", best), ("shuffled", "shuffled"), *((arm, arm) for arm in best_rivals(every)))
                 if source in done and "ahsar" in done
             },
             "attached_identical": _identical(done.get("baseline", {}), done.get("attached", {})),

@@ -26,7 +26,7 @@ NOTE = (
 
 def label(arm: str, row: dict[str, Any]) -> str:
     """An arm's name as it is shown."""
-    return f"constant {row['scale']:g}" if row.get("scale") is not None else NAMES.get(arm, arm)
+    return f"constant {row['scale']:g}" if row.get("scale") is not None else NAMES.get(arm, arm.replace("@", " "))
 
 
 def header(summary: Summary) -> list[str]:
