@@ -76,7 +76,7 @@ def compare(
     workload: Name,
     arm_names: Annotated[
         str | None,
-        typer.Option("--arms", help="Comma-separated; default: all but the rivals. `rivals` adds these."),
+        typer.Option("--arms", help="Comma-separated; default: all but rivals, e.g. baseline,ahsar,rivals,lr@4."),
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Pairs; default: the workload's.")] = None,
     quick: Quick = False,
