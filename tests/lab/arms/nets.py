@@ -21,7 +21,7 @@ def build(name: str, stepwise: bool = False, depth: int = 3, threshold: float = 
     spec = load("fashion-deep-plain", quick=True).model
     spec = replace(spec, **{"widths": (4,) * depth, "strides": (2,) + (1,) * (depth - 1), **fields})
     torch.manual_seed(0)
-    net = NETS[name](spec, (3, 8, 8), 5, stepwise)
+    net = NETS[name](spec, (3, 8, 8), 5, "tbptt" if stepwise else "bptt")
     for found in ahsar.discover(net):
         module: Any = found.module
         if found.framework == "SpikingJelly":

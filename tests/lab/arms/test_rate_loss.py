@@ -1,5 +1,7 @@
 """The rate loss: its value by counting, and that it reaches the weights."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -47,3 +49,17 @@ def test_evaluation_does_not_count() -> None:
     with torch.no_grad():
         net.train()(x)
     assert arm.penalty() is None
+
+
+def test_every_time_step_counts_by_its_share() -> None:
+    x, arm = nets.batch(), arms.build("rate-loss@1")
+    net: Any = arm.prepare(nets.build("spikingjelly-conv", stepwise=True), x)
+    net.begin()
+    shares = []
+    for _ in range(net.time_steps):
+        with monitor.watch(net) as activity:
+            net.step(x)
+        penalty = arm.penalty()
+        assert penalty is not None
+        shares.append(penalty.item() / sum((rate - ahsar.Config().set_point) ** 2 for rate in activity.rates.values()))
+    assert shares == pytest.approx([1 / net.time_steps] * net.time_steps)

@@ -87,7 +87,7 @@ def expand(names: list[str] | None, workload: Workload) -> list[str]:
         if name == CONSTANT:
             arms += [f"{CONSTANT}@{scale:g}" for scale in workload.constant.grid]
         elif name == ALL_RIVALS:
-            arms += [with_number(rival) for rival in RIVALS if _fits(rival, workload)]
+            arms += [with_number(rival) for rival in RIVALS if fits(rival, workload)]
         else:
             build(name)
             arms.append(with_number(name))
@@ -122,7 +122,7 @@ def build(name: str) -> Arm:
     raise WorkloadError(f"unknown arm {name!r}: choose from {', '.join(ARMS)}, {CONSTANT}@SCALE or RIVAL@NUMBER")
 
 
-def _fits(rival: str, workload: Workload) -> bool:
+def fits(rival: str, workload: Workload) -> bool:
     """Whether the network and the paradigm can take the rival, as far as the workload says."""
     model, paradigm = workload.model, workload.paradigm.name
     if rival == "tebn":

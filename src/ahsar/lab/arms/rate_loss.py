@@ -17,7 +17,8 @@ from ahsar.lab.arms.spiking import spiking_layers
 class RateLoss(Baseline):
     """strength · Σ over layers of (mean rate − set-point)², over the training forwards since the last call.
 
-    Rates are spikes per neuron and time step; the gradient flows through the spikes' surrogates.
+    Rates are spikes per neuron and time step; the gradient flows through the spikes' surrogates. Paradigms that go step by
+    step may ask several times a sequence: each time counts by its share of the time steps, as the loss does there.
 
     Args:
         strength: the factor, > 0.
@@ -25,10 +26,16 @@ class RateLoss(Baseline):
 
     def __init__(self, strength: float) -> None:
         self.strength, self.set_point = strength, ahsar.Config().set_point
+        self.steps: int | None = None
+        self._forget()
+
+    def _forget(self) -> None:
         self.spikes: dict[str, Tensor] = {}
         self.outputs: dict[str, int] = {}
+        self.calls = 0  # of all layers
 
-    def prepare(self, model: nn.Module, x: Tensor) -> nn.Module:
+    def prepare(self, model: Any, x: Tensor) -> nn.Module:
+        self.steps = model.time_steps if getattr(model, "stepwise", False) else None
         for layer in spiking_layers(model, "rate-loss"):
             layer.module.register_forward_hook(self._counter(layer))
         return model
@@ -37,8 +44,9 @@ class RateLoss(Baseline):
         if not self.spikes:
             return None
         rates = torch.stack([spikes / self.outputs[name] for name, spikes in self.spikes.items()])
-        self.spikes, self.outputs = {}, {}
-        return self.strength * (rates - self.set_point).square().sum()
+        share = self.calls / len(rates) / self.steps if self.steps else 1.0
+        self._forget()
+        return self.strength * share * (rates - self.set_point).square().sum()
 
     def _counter(self, layer: Any) -> Any:
         def count(module: nn.Module, args: Any, output: Any) -> None:
@@ -46,5 +54,6 @@ class RateLoss(Baseline):
                 spikes = layer.adapter.spikes(module, output)
                 self.spikes[layer.name] = self.spikes.get(layer.name, 0.0) + spikes.sum()
                 self.outputs[layer.name] = self.outputs.get(layer.name, 0) + spikes.numel()
+                self.calls += 1
 
         return count
