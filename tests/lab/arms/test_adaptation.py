@@ -33,6 +33,23 @@ def test_spike_train_of_a_constant_current_with_subtraction() -> None:
     assert net(torch.full((8, 1), 1.01)).flatten().tolist() == [1, 0, 1, 0, 0, 1, 0, 0]
 
 
+def test_a_network_of_whole_sequences_begins_with_its_forward() -> None:
+    from spikingjelly.activation_based import functional, neuron
+
+    class Whole(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.neuron = neuron.IFNode(step_mode="m")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            functional.reset_net(self)
+            return self.neuron(x)
+
+    net = arms.build("adaptation@1").prepare(Whole(), torch.zeros(1))
+    for _ in range(2):
+        assert net(torch.ones(6, 1)).flatten().tolist() == [1, 0, 1, 0, 0, 1]
+
+
 def test_jump_is_in_units_of_the_threshold() -> None:
     from spikingjelly.activation_based import neuron
 
@@ -63,5 +80,3 @@ def test_refuses_what_it_cannot_treat(arm: str) -> None:
     for unsuited in (neuron.KLIFNode(), neuron.IFNode(v_reset=None), Synaptic(0.9, 0.9), Leaky(0.9, reset_delay=False)):
         with pytest.raises(WorkloadError, match=rf"arm '{arm}'.*'neuron' \({type(unsuited).__name__}\).*--arms"):
             arms.build(arm).prepare(nets.Alone(unsuited), torch.zeros(1))
-    with pytest.raises(WorkloadError, match=rf"arm '{arm}': Sequential (has no begin\(\)|does not say its time_steps)"):
-        arms.build(arm).prepare(torch.nn.Sequential(neuron.IFNode()), torch.zeros(1))

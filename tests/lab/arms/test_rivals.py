@@ -64,6 +64,8 @@ def test_expand(tmp_path: Path) -> None:
     assert [name.partition("@")[0] for name in every] == [name for name in arms.RIVALS if name != "tebn"]
     deep = workload.load("fashion-deep", quick=True)
     assert [name.partition("@")[0] for name in arms.expand(["rivals"], deep)] == list(arms.RIVALS)
+    attention = replace(deep, model=replace(deep.model, name="spikformer", widths=(), strides=(), width=16))
+    assert [arms.fits(rival, attention) for rival in ("fluctuation", "tebn", "ds-atgo")] == [False, False, True]
     online = replace(deep, paradigm=replace(deep.paradigm, name="sltt"))
     assert {"tebn@1", "adaptation@0.2", "ds-atgo@1"}.isdisjoint(arms.expand(["rivals"], online))
     for bad in ("lr@0", "lr@-1", "lr@x", "lr@inf", "lr@nan", "lr@", "baseline@1"):

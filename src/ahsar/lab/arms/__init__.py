@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from ahsar.errors import WorkloadError
 from ahsar.homeostat import Homeostat
 from ahsar.lab.rules import STEPWISE
+from ahsar.lab.sections import CONVOLUTIONAL
 from ahsar.lab.workload import Workload
 
 CONSTANT = "constant"
@@ -126,7 +127,10 @@ def fits(rival: str, workload: Workload) -> bool:
     """Whether the network and the paradigm can take the rival, as far as the workload says."""
     model, paradigm = workload.model, workload.paradigm.name
     if rival == "tebn":
-        return model.batch_norm and model.name != "snntorch-conv" and paradigm not in STEPWISE
+        normed = model.batch_norm if model.name in CONVOLUTIONAL else model.name in ("vgg11", "resnet18", "sew-resnet18")
+        return normed and model.name != "snntorch-conv" and paradigm not in STEPWISE
+    if rival == "fluctuation":  # nothing that it could scale stands between attention and its neurons
+        return model.name not in ("spikformer", "qkformer", "spike-driven-transformer")
     if rival in ("adaptation", "ds-atgo"):
         return paradigm not in ("ottt", "sltt")
     return True

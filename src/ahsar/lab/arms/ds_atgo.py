@@ -1,11 +1,8 @@
 """Rival: thresholds from the statistics of the membranes, DS-ATGO (arXiv 2511.13050), the nearest to the controller."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from ahsar.errors import WorkloadError
 from ahsar.lab.arms.firing import install
 from ahsar.lab.arms.placebos import Baseline
 
@@ -24,26 +21,26 @@ class DSATGO(Baseline):
     def __init__(self, factor: float) -> None:
         self.factor = factor
 
-    def prepare(self, model: Any, x: Tensor) -> nn.Module:
-        if not hasattr(model, "time_steps"):
-            raise WorkloadError(f"arm 'ds-atgo': {type(model).__name__} does not say its time_steps; add the attribute")
-        install(model, "ds-atgo", lambda resting: _Statistics(resting, self.factor, model.time_steps).to(x.device))
+    def prepare(self, model: nn.Module, x: Tensor) -> nn.Module:
+        install(model, "ds-atgo", lambda resting: _Statistics(resting, self.factor).to(x.device))
         return model
 
 
 class _Statistics(nn.Module):
     running: Tensor
 
-    def __init__(self, resting: float, factor: float, time_steps: int) -> None:
+    def __init__(self, resting: float, factor: float) -> None:
         super().__init__()
         self.resting, self.factor, self.step = resting, factor, 0
-        self.register_buffer("running", torch.full((time_steps,), resting))
+        self.register_buffer("running", torch.zeros(0))  # one threshold for each time step that was seen
 
     def begin(self) -> None:
         self.step = 0
 
     def threshold(self, v: Tensor) -> tuple[Tensor, Tensor | float]:
         step, self.step = self.step, self.step + 1
+        if step == len(self.running):
+            self.running = torch.cat([self.running, self.running.new_full((1,), self.resting)])
         if not self.training:
             return self.running[step], 1.0
         deviation = v.std()

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from ahsar.attach import Found
-from ahsar.errors import WorkloadError
 from ahsar.lab.arms.spiking import refuse, spiking_layers
 
 
@@ -69,24 +68,29 @@ def install(model: Any, arm: str, make_rule: Any) -> list[Firing]:
         make_rule: takes θ⁰ and gives the `Rule`.
 
     Raises:
-        WorkloadError: a layer's class does more with its threshold than to compare, or the network has no `begin()`.
+        WorkloadError: a layer's class does more with its threshold than to compare.
     """
-    if not hasattr(model, "begin"):
-        raise WorkloadError(f"arm {arm!r}: {type(model).__name__} has no begin(), so a sequence's start is unknown; add it")
     layers = spiking_layers(model, arm)
     for layer in layers:
         if reason := _unsuited(layer):
             refuse(arm, layer, reason)
-    model.begin = MethodType(_begin, model)
+    if hasattr(model, "begin"):
+        model.begin = MethodType(_begin, model)
+    else:  # it takes whole sequences only
+        model.register_forward_pre_hook(_begin_rules)
     return [_replace(layer, make_rule) for layer in layers]
 
 
 def _begin(model: Any) -> None:
     """Begin a sequence, of the rules too."""
+    _begin_rules(model)
+    type(model).begin(model)
+
+
+def _begin_rules(model: Any, args: Any = ()) -> None:
     for module in model.modules():
         if isinstance(module, Firing):
             module.begin()
-    type(model).begin(model)
 
 
 def _unsuited(layer: Found) -> str | None:

@@ -52,7 +52,7 @@ class RateLoss(Baseline):
         def count(module: nn.Module, args: Any, output: Any) -> None:
             if module.training and torch.is_grad_enabled():
                 spikes = layer.adapter.spikes(module, output)
-                self.spikes[layer.name] = self.spikes.get(layer.name, 0.0) + spikes.sum()
+                self.spikes[layer.name] = self.spikes.get(layer.name, 0.0) + spikes.sum(dtype=torch.float32)
                 self.outputs[layer.name] = self.outputs.get(layer.name, 0) + spikes.numel()
                 self.calls += 1
 

@@ -32,6 +32,8 @@ class TEBN(Baseline):
         norms = {name: module for name, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)}
         if not norms:
             raise WorkloadError("arm 'tebn': the network has no batch norm; set model.batch_norm = true, or leave it out")
+        if not hasattr(model, "time_steps"):
+            raise WorkloadError(f"arm 'tebn': {type(model).__name__} does not say its time_steps; leave it out with --arms")
         for name, norm in norms.items():
             if type(norm) not in kinds or norm.step_mode != "m":  # type: ignore[union-attr]
                 raise WorkloadError(
