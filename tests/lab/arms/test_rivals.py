@@ -57,6 +57,16 @@ def test_prepare_draws_nothing_and_keeps_the_weights(rival: str) -> None:
     assert all(rival == "fluctuation" and ".norm." in name for name in changed)
 
 
+@pytest.mark.parametrize("rival", ["learnable", "rate-loss", "adaptation", "ds-atgo", "fluctuation"])
+def test_rivals_treat_the_layers_that_the_controller_regulates(rival: str) -> None:
+    from spikingjelly.activation_based import neuron
+
+    mixed = torch.nn.Sequential(torch.nn.Linear(3, 4), neuron.IFNode(step_mode="m"), neuron.NonSpikingIFNode())
+    arms.build(rival).prepare(mixed, torch.rand(2, 5, 3))
+    with pytest.raises(WorkloadError, match=rf"arm '{rival}': the network has no spiking layer.*--arms"):
+        arms.build(rival).prepare(torch.nn.Linear(3, 4), torch.rand(2, 3))
+
+
 def test_expand(tmp_path: Path) -> None:
     spec = workload.load(tiny.write(tmp_path))
     assert arms.expand(["lr", "lr@2", "rate-loss@0.3"], spec) == ["lr@2", "rate-loss@0.3"]

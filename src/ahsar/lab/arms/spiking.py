@@ -11,17 +11,14 @@ from ahsar.errors import WorkloadError
 
 
 def spiking_layers(model: nn.Module, arm: str) -> list[Found]:
-    """Every spiking layer of the network, each with an adapter.
+    """The layers that the controller would regulate, so that a rival acts on the same ones.
 
     Raises:
-        WorkloadError: one has no threshold that an arm could change, or there is none.
+        WorkloadError: there is none.
     """
-    found = ahsar.discover(model)
-    for layer in found:
-        if layer.adapter is None or layer.reason is not None:
-            refuse(arm, layer, layer.reason or "nothing is known of it")
+    found = [layer for layer in ahsar.discover(model) if layer.adapter is not None and layer.reason is None]
     if not found:
-        raise WorkloadError(f"arm {arm!r}: the network has no spiking layer of a known framework; leave it out with --arms")
+        raise WorkloadError(f"arm {arm!r}: the network has no spiking layer with a threshold; leave it out with --arms")
     return found
 
 
