@@ -56,7 +56,7 @@ def workloads() -> None:
 @app.command()
 def run(
     workload: Name,
-    arm: Annotated[str, typer.Option("--arm", help="baseline, ahsar, attached, shuffled or constant@SCALE.")] = "ahsar",
+    arm: Annotated[str, typer.Option("--arm", help="A placebo, constant@SCALE or RIVAL[@NUMBER].")] = "ahsar",
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     quick: Quick = False,
     data: Data = None,
@@ -74,7 +74,10 @@ def run(
 @app.command()
 def compare(
     workload: Name,
-    arm_names: Annotated[str | None, typer.Option("--arms", help="Comma-separated; default: all.")] = None,
+    arm_names: Annotated[
+        str | None,
+        typer.Option("--arms", help="Comma-separated; default: all but rivals, e.g. baseline,ahsar,rivals,lr@4."),
+    ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Pairs; default: the workload's.")] = None,
     quick: Quick = False,
     data: Data = None,
@@ -86,7 +89,7 @@ def compare(
     accelerator: Device = "auto",
     precision: Precision = "32-true",
 ) -> None:
-    """Compare AHSAR with its baseline and placebos over paired seeds; run again, it goes on where it stopped."""
+    """Compare AHSAR with its baseline, placebos and rivals over paired seeds; run again, it goes on where it stopped."""
     from .lab import arms
     from .lab.compare import Plan
     from .lab.run import compare_all

@@ -10,7 +10,7 @@ from ahsar.lab import stats
 from ahsar.lab.report import style
 from ahsar.lab.report.curves import middle_half, steps_of
 from ahsar.lab.report.heatmaps import layers
-from ahsar.lab.report.records import Record, arms_of, best_constant, column, constant_scale, known
+from ahsar.lab.report.records import Record, arms_of, best_constant, best_rivals, column, constant_scale, is_rival, known
 from ahsar.lab.report.tables import count
 
 if TYPE_CHECKING:
@@ -24,17 +24,19 @@ NOTHING = "No trial finished, so there is nothing to draw.\nThe report lists the
 def draw(records: Iterable[Record], out: Path) -> list[Path]:
     """Draw all pictures into the folder `out` as PNG files; returns their paths, in the order of the page.
 
-    learning.png, survival.png, layers.png, spikes.png, and scales.png where two or more constant scales finished.
+    learning.png, survival.png, layers.png, spikes.png, and scales.png where two or more constant scales finished. Of every
+    rival the pictures show the best of its numbers; the table has them all.
     """
     rows = list(records)
     every = arms_of(rows)
     best = best_constant(rows)
-    shown = {arm: trials for arm, trials in every.items() if arm in ("baseline", "ahsar", best, "shuffled")}
+    rivals = best_rivals(rows)
+    shown = {arm: trials for arm, trials in every.items() if arm in ("baseline", "ahsar", best, "shuffled", *rivals)}
     made = {
         "learning": learning(shown),
         "survival": survival(shown),
         "layers": layers(every),
-        "spikes": spikes(every),
+        "spikes": spikes({arm: trials for arm, trials in every.items() if not is_rival(arm) or arm in rivals}),
     }
     if sum(constant_scale(arm) is not None for arm in every) > 1:
         made["scales"] = scales(every)
@@ -55,7 +57,8 @@ def learning(arms: Arms) -> "Figure":
             if not where.size:
                 continue
             _line(ax, arm, where, middle)
-            ax.fill_between(where, low, high, color=style.colour(arm), alpha=0.13, linewidth=0)
+            if not is_rival(arm):  # their bands would hide the lines
+                ax.fill_between(where, low, high, color=style.colour(arm), alpha=0.13, linewidth=0)
             if ax is axes[1]:
                 ends.append((float(middle[-1]), style.name(arm), style.colour(arm)))
     for ax in axes:
@@ -195,7 +198,7 @@ def _empty(made: "Figure", axes: "Sequence[Axes]") -> "Figure":
 
 
 def _line(ax: "Axes", arm: str, x: np.ndarray, y: np.ndarray, **options: Any) -> None:
-    wide, level = (2.4, 4) if arm == "ahsar" else (1.8, 3)
+    wide, level = (2.4, 4) if arm == "ahsar" else (1.3, 2.5) if is_rival(arm) else (1.8, 3)
     dashes = style.DASHES.get(arm.partition("@")[0], "-")
     ax.plot(x, y, color=style.colour(arm), linewidth=wide, linestyle=dashes, zorder=level, **options)
 

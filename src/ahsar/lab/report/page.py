@@ -13,7 +13,7 @@ import numpy as np
 from ahsar.errors import ResultsError
 from ahsar.lab import stats
 from ahsar.lab.report.figures import draw
-from ahsar.lab.report.records import read
+from ahsar.lab.report.records import is_rival, read
 from ahsar.lab.report.style import DPI, write_whole
 from ahsar.lab.report.summary import summarise
 from ahsar.lab.report.tables import (
@@ -182,7 +182,9 @@ def _command(summary: Summary) -> str:
     arms = [arm for arm in ("baseline", "ahsar", "attached", "constant", "shuffled") if arm in summary["arms"]]
     if summary["constant_grid"] and "constant" not in arms:
         arms.append("constant")
-    chosen = "" if len(arms) == 5 else f" --arms {','.join(arms)}"
+    placebos = len(arms)
+    arms += [arm for arm in summary["arms"] if is_rival(arm)]
+    chosen = "" if placebos == len(arms) == 5 else f" --arms {','.join(arms)}"
     quick = " --quick" if summary["quick"] else ""
     return f"ahsar compare {summary['workload']} --seeds {len(summary['seeds'])}{quick}{chosen}"
 

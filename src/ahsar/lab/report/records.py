@@ -12,10 +12,11 @@ import numpy as np
 
 from ahsar.errors import ResultsError
 from ahsar.lab import stats
+from ahsar.lab.arms import RIVALS
 
 Record = dict[str, Any]
 
-ORDER = ("baseline", "ahsar", "constant", "shuffled", "attached")
+ORDER = ("baseline", "ahsar", "constant", "shuffled", "attached", *RIVALS)
 _NEEDED = (
     *("trial", "arm", "seed", "status", "workload", "workload_hash", "quick"),
     *("budget", "metric", "higher_is_better", "target", "curve"),
@@ -77,8 +78,8 @@ def constant_scale(arm: str) -> float | None:
     return float(scale) if name == "constant" and scale else None
 
 
-def best_constant(records: Iterable[Record]) -> str | None:
-    """The constant arm with the smallest restricted mean of steps to target; the best final test metric breaks ties."""
+def best_of(kind: str, records: Iterable[Record]) -> str | None:
+    """Of the arms KIND@NUMBER that with the smallest restricted mean of steps to target; the best final test breaks ties."""
 
     def merit(item: tuple[str, list[Record]]) -> tuple[float, float]:
         rows = item[1]
@@ -87,14 +88,30 @@ def best_constant(records: Iterable[Record]) -> str | None:
         steps = stats.restricted_mean(column(rows, "steps_to_target"), float(rows[0]["budget"]))
         return steps, -good if math.isfinite(good) else math.inf
 
-    constants = [item for item in arms_of(records).items() if constant_scale(item[0]) is not None]
-    return min(constants, key=merit)[0] if constants else None
+    tried = [item for item in arms_of(records).items() if item[0].startswith(f"{kind}@")]
+    return min(tried, key=merit)[0] if tried else None
+
+
+def best_constant(records: Iterable[Record]) -> str | None:
+    """The best of the constant arms."""
+    return best_of("constant", records)
+
+
+def is_rival(arm: str) -> bool:
+    """Whether an arm is a rival with its number, as `rate-loss@0.1` is."""
+    return arm.partition("@")[0] in RIVALS
+
+
+def best_rivals(records: Iterable[Record]) -> list[str]:
+    """Of every rival that ran the best number, in the order of the table."""
+    rows = list(records)
+    return [best for name in RIVALS if (best := best_of(name, rows)) is not None]
 
 
 def rank(arm: str) -> tuple[int, float, str]:
-    """Sort key that puts arms in the order of the table, constants by scale."""
-    name = arm.partition("@")[0]
-    return (ORDER.index(name) if name in ORDER else len(ORDER), constant_scale(arm) or 0.0, arm)
+    """Sort key that puts arms in the order of the table, constants and each rival by their number."""
+    name, _, number = arm.partition("@")
+    return (ORDER.index(name) if name in ORDER else len(ORDER), float(number or 0), arm)
 
 
 def column(rows: Sequence[Record], key: str) -> np.ndarray:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ahsar.lab.report.records import constant_scale
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -20,21 +18,38 @@ COLOURS = {
     "constant": "#D98200",
     "shuffled": "#B5559A",
     "attached": "#8C8C8C",
+    "lr": "#8A5A2B",
+    "learnable": "#009E73",
+    "rate-loss": "#C8321E",
+    "adaptation": "#56B4E9",
+    "ds-atgo": "#5B3FA0",
+    "fluctuation": "#5F7A00",
+    "tebn": "#C9A800",
 }
-DASHES: dict[str, Any] = {"constant": (0, (5, 1.6)), "shuffled": (0, (1.4, 1.4)), "attached": (0, (3, 1.5, 1, 1.5))}
+DASHES: dict[str, Any] = {
+    "constant": (0, (5, 1.6)),
+    "shuffled": (0, (1.4, 1.4)),
+    "attached": (0, (3, 1.5, 1, 1.5)),
+    "lr": (0, (8, 2)),
+    "learnable": (0, (6, 1.5, 1.5, 1.5)),
+    "rate-loss": (0, (3, 1.2)),
+    "adaptation": (0, (1.2, 2.4)),
+    "ds-atgo": (0, (6, 1.5, 1.2, 1.5, 1.2, 1.5)),
+    "fluctuation": (0, (10, 1.5)),
+    "tebn": (0, (2.4, 2.4)),
+}
 INK, SOFT, FAINT = "#222222", "#666666", "#DDDDDD"
 DPI = 150
 
 
 def colour(arm: str) -> str:
-    """The colour of an arm; all constants share one."""
+    """The colour of an arm; all constants share one, and all numbers of a rival."""
     return COLOURS.get(arm.partition("@")[0], "#2A9D6F")
 
 
 def name(arm: str) -> str:
     """The name of an arm in a picture."""
-    scale = constant_scale(arm)
-    return f"constant {scale:g}" if scale is not None else {"ahsar": "AHSAR"}.get(arm, arm)
+    return {"ahsar": "AHSAR"}.get(arm, arm.replace("@", " "))
 
 
 def figure(

@@ -33,7 +33,7 @@ PRICE_NOTE = (
 
 def label(arm: str, row: dict[str, Any]) -> str:
     """An arm's name as it is shown."""
-    return f"constant {row['scale']:g}" if row.get("scale") is not None else NAMES.get(arm, arm)
+    return f"constant {row['scale']:g}" if row.get("scale") is not None else NAMES.get(arm, arm.replace("@", " "))
 
 
 def header(summary: Summary) -> list[str]:
