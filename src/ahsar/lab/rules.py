@@ -1,7 +1,7 @@
 """Which data, model and paradigm fit together: what cannot work is refused when a workload is read, naming both."""
 
 from ahsar.errors import WorkloadError
-from ahsar.lab.sections import CONVOLUTIONAL, EVENTS, Data, Model, Paradigm
+from ahsar.lab.sections import CONVOLUTIONAL, EVENTS, IMAGES, Data, Model, Paradigm
 
 # Paradigms that call the network once per time step, and the networks that can be called so.
 STEPWISE = ("tbptt", "ottt", "sltt", "eprop", "decolle", "stdp")
@@ -55,6 +55,15 @@ def check(data: Data, model: Model, paradigm: Paradigm) -> None:
                 f"paradigm.name = {paradigm.name!r} cannot train model.name = {model.name!r}: {reason}; "
                 f"choose a model from {', '.join(models)}"
             )
+    if paradigm.name == "conversion" and data.name in EVENTS:
+        raise WorkloadError(
+            f"paradigm.name = 'conversion' cannot use data.name = {data.name!r}: the analogue net sees one image, not frames; "
+            f"choose from {', '.join(IMAGES)}"
+        )
+    if paradigm.name == "conversion" and model.neuron != "if":
+        raise WorkloadError(
+            f"paradigm.name = 'conversion' makes IF neurons, but model.neuron = {model.neuron!r}; set model.neuron = 'if'"
+        )
     if paradigm.name == "tbptt" and paradigm.chunk > model.time_steps:
         raise WorkloadError(f"paradigm.chunk = {paradigm.chunk}: out of range [0, model.time_steps = {model.time_steps}]")
     if paradigm.name == "sltt" and paradigm.every > model.time_steps:
