@@ -1,7 +1,7 @@
 """Which data, model and paradigm fit together: what cannot work is refused when a workload is read, naming both."""
 
 from ahsar.errors import WorkloadError
-from ahsar.lab.sections import CONVOLUTIONAL, EVENTS, IMAGES, Data, Model, Paradigm
+from ahsar.lab.sections import CONVOLUTIONAL, EVENTS, IMAGES, Data, Model, Optimizer, Paradigm
 
 # Paradigms that call the network once per time step, and the networks that can be called so.
 STEPWISE = ("tbptt", "ottt", "sltt", "eprop", "decolle", "stdp")
@@ -68,6 +68,19 @@ def check(data: Data, model: Model, paradigm: Paradigm) -> None:
         raise WorkloadError(f"paradigm.chunk = {paradigm.chunk}: out of range [0, model.time_steps = {model.time_steps}]")
     if paradigm.name == "sltt" and paradigm.every > model.time_steps:
         raise WorkloadError(f"paradigm.every = {paradigm.every}: out of range [0, model.time_steps = {model.time_steps}]")
+
+
+def check_optimizer(paradigm: Paradigm, optimizer: Optimizer) -> None:
+    """Refuse optimisers that would not do what the paradigm means.
+
+    Raises:
+        WorkloadError: naming both sides and the cure.
+    """
+    if paradigm.name == "stdp" and optimizer.name != "sgd":
+        raise WorkloadError(
+            f"paradigm.name = 'stdp' gives weight changes, which optimizer.name = {optimizer.name!r} would rescale; "
+            "set optimizer.name = 'sgd'"
+        )
 
 
 def _check_shape(model: Model) -> None:
