@@ -144,6 +144,5 @@ def rouse(model: nn.Module, x: Tensor) -> None:
         places = torch.linspace(0, currents.shape[1] - 1, min(currents.shape[1], 10_000)).long().to(currents.device)
         level = currents[:, places].quantile(DRIVEN, dim=1).clamp_min(1e-3)
         factor = float(layer.v_threshold) / level
-        synapse.weight *= factor.view(-1, *[1] * (synapse.weight.dim() - 1))
-        if synapse.bias is not None:
-            synapse.bias *= factor
+        for parameter in synapse.parameters():
+            parameter *= factor.view(-1, *[1] * (parameter.dim() - 1))
