@@ -177,3 +177,58 @@ def counted(model: nn.Module, run: Any) -> list[Tensor]:
     for handle in handles:
         handle.remove()
     return [torch.stack(spikes[layer]) for layer in layers]
+
+
+def test_a_neuron_comes_to_stand_for_a_pattern() -> None:
+    """Of two neurons that see two patterns in noise, at least one takes up one of them."""
+    from spikingjelly.activation_based import functional, neuron
+
+    generator = torch.Generator().manual_seed(0)
+    patterns = torch.eye(2).repeat_interleave(8, 1)
+
+    class Net(nn.Sequential):
+        def forward(self, input: Tensor) -> Tensor:
+            functional.reset_net(self)
+            return torch.stack([super(Net, self).forward(input) for _ in range(6)])
+
+    torch.manual_seed(0)
+    net: Any = Net(nn.Linear(16, 2, bias=False), neuron.LIFNode(), nn.Linear(2, 2))
+    y = torch.randint(2, (64,), generator=generator)
+    x = patterns[y] + 0.3 * torch.rand(64, 16, generator=generator)
+    paradigm = stdp.STDP(Paradigm(name="stdp"))
+    paradigm.prepare(net, (x, y), 0)
+
+    def likeness() -> float:
+        """The largest correlation of a neuron's weights with a pattern."""
+        return torch.corrcoef(torch.cat([net[0].weight.detach(), patterns]))[:2, 2:].max().item()
+
+    before = likeness()
+    optimizer = torch.optim.SGD(paradigm.parameters(net), 0.1)
+    for _ in range(50):
+        paradigm.learn(net, optimizer, x, y, Tensor.backward)
+    assert before < 0.6 and likeness() > 0.95
+
+
+@pytest.mark.slow
+def test_accuracy_on_digits() -> None:
+    """A layer of eight channels, trained by STDP, serves a linear readout as well as random filters do, and no better.
+
+    Measured on 500 held-out samples, two seeds: STDP 0.890 and 0.926, the same random filters 0.906 and 0.942.
+    """
+    spec = workload(widths=(8,), strides=(2,), hidden=0, time_steps=6)
+    splits = data.load(spec)
+    (seen, labels), (x, y) = splits.train, splits.val
+    batches = torch.randint(len(labels), (100, 32), generator=torch.Generator().manual_seed(0))
+    reached = []
+    for amplitude in (1, 0):
+        paradigm, model = prepared(spec, splits.train)
+        pairs, readout = stdp.synapses(model)
+        start = pairs[0][0].weight.detach().clone()
+        groups = [{"params": list(readout.parameters())}, {"params": [pairs[0][0].weight], "lr": 0.5 * amplitude}]
+        optimizer = torch.optim.SGD(groups, 0.5)
+        for batch in batches:
+            paradigm.learn(model, optimizer, seen[batch], labels[batch], Tensor.backward)
+        assert torch.allclose(pairs[0][0].weight, start, atol=1e-4) == (amplitude == 0)
+        with torch.no_grad():
+            reached.append((paradigm.scores(model.eval(), x).argmax(1) == y).float().mean().item())
+    assert reached[0] > 0.83 and abs(reached[0] - reached[1]) < 0.06

@@ -53,7 +53,8 @@ class STDP:
             for learner in learners:
                 post = learner.out_spike_monitor.records[0]
                 learner.step(on_grad=True, scale=post.shape[1] / post.numel())  # the mean over samples and places
-        loss = cross_entropy(readout(torch.stack(features)).mean(0), y)
+        spikes = torch.stack(features).to(readout.weight.dtype)  # of another precision under autocast
+        loss = cross_entropy(readout(spikes).mean(0), y)
         backward(loss)
         with bounded([synapse for synapse, _ in pairs]):
             optimizer.step()
