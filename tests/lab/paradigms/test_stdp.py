@@ -213,12 +213,12 @@ def test_a_neuron_comes_to_stand_for_a_pattern() -> None:
 def test_accuracy_on_digits() -> None:
     """A layer of eight channels, trained by STDP, serves a linear readout as well as random filters do, and no better.
 
-    Measured on 500 held-out samples, two seeds: STDP 0.890 and 0.926, the same random filters 0.906 and 0.942.
+    Measured on 500 held-out samples: STDP 0.866, the same random filters 0.888; after 200 batches 0.890 and 0.906.
     """
     spec = workload(widths=(8,), strides=(2,), hidden=0, time_steps=6)
     splits = data.load(spec)
     (seen, labels), (x, y) = splits.train, splits.val
-    batches = torch.randint(len(labels), (100, 32), generator=torch.Generator().manual_seed(0))
+    batches = torch.randint(len(labels), (80, 32), generator=torch.Generator().manual_seed(0))
     reached = []
     for amplitude in (1, 0):
         paradigm, model = prepared(spec, splits.train)
