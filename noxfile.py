@@ -109,6 +109,6 @@ def versions(session: nox.Session, torch: str, spikingjelly: str) -> None:
     session.install(JELLIES[spikingjelly])
     session.install("--no-deps", "-e", ".")
     # the old SpikingJelly compiles its neurons with torch.jit.script, which newer versions of PyTorch call deprecated
-    classic = (*(name for name in CORE if name != "tests/adapters"), "-W", "ignore:.*torch.jit.script.* is deprecated")
+    classic = (*(name for name in CORE if name != "tests/adapters"), "-W", "ignore:`torch.jit.script` is deprecated")
     tests = CORE if spikingjelly == "2.0.0" else classic
     _run(session, f"python-{session.python}-torch-{torch}-spikingjelly-{spikingjelly}", tests)

@@ -92,8 +92,7 @@ def compare(
     from .lab.run import compare_all
     from .lab.workload import load
 
-    if cluster not in ("local", "slurm"):
-        raise WorkloadError(f"--cluster {cluster!r}: choose local or slurm")
+    _check_cluster(cluster)
     spec = load(workload, quick)
     count = seeds or spec.seeds.count
     plan = Plan(
@@ -147,6 +146,44 @@ def tune(
 
 
 @app.command()
+def matrix(
+    name: Annotated[str, typer.Argument(help="A matrix's name (headline) or a .toml file.")],
+    quick: Quick = False,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder that holds the data sets; default: public names.")] = None,
+    cells: Annotated[str | None, typer.Option("--cells", help="Comma-separated names; default: all.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Results folder; default: runs/NAME.")] = None,
+    tune: Annotated[bool, typer.Option("--tune", help="Tune the baselines instead, into OUT/tuned.toml.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="Only write the page anew, from the cells that ran.")] = False,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: one per core.")] = None,
+    cluster: Annotated[str, typer.Option("--cluster", help="local or slurm.")] = "local",
+    accelerator: Device = "auto",
+    precision: Precision = "32-true",
+) -> None:
+    """Run a frozen list of cells (paradigm, model, data) with all their arms; run again, it goes on where it stopped."""
+    from .lab import matrix as matrices
+    from .lab import matrix_run
+    from .lab.compare import Plan
+
+    _check_cluster(cluster)
+    listed = matrices.load(name, quick)
+    stem = Path(name).stem
+    folder = out or Path("runs") / f"{stem}{'-quick' if quick else ''}"
+    chosen = matrices.choose(listed, cells)
+    jobs = jobs or os.cpu_count() or 1
+    command = shlex.join(["ahsar", *sys.argv[1:]])
+    try:
+        if page:
+            matrix_run.show(folder)
+        elif tune:
+            matrix_run.tune_matrix(chosen, data, folder, jobs)
+        else:
+            plan = Plan(listed[0].workload, folder, [], [], None, jobs, 1, cluster, accelerator, precision, command=command)
+            matrix_run.run_matrix(stem, listed, chosen, plan, data)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; finished trials are kept in {folder}: run the same command to go on") from None
+
+
+@app.command()
 def bake(
     checkpoint: Annotated[Path, typer.Argument(help="Of `ahsar run --out`, or with your own `model` and `homeostat` states.")],
     model: Annotated[str | None, typer.Option("--model", help="package.module:factory; not for one of `ahsar run`.")] = None,
@@ -162,6 +199,11 @@ def bake(
     for name, threshold in baked["thresholds"].items():
         _print(f"{name}  threshold {threshold if isinstance(threshold, float) else threshold.tolist()}")
     _print(f"baked: {target}" + (f"; NIR: {nir}" if nir else ""))
+
+
+def _check_cluster(cluster: str) -> None:
+    if cluster not in ("local", "slurm"):
+        raise WorkloadError(f"--cluster {cluster!r}: choose local or slurm")
 
 
 def _print(what: Any) -> None:

@@ -48,9 +48,16 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def write_parquet(
-    path: Path, count: int, *, image: str = "image", label: str = "label", side: int = 8, colour: bool = False
+    path: Path,
+    count: int,
+    *,
+    image: str = "image",
+    label: str = "label",
+    side: int = 8,
+    colour: bool = False,
+    classes: int = 10,
 ) -> None:
-    """`count` images whose top left pixels tell their row, labels 0 ... 9 in turn."""
+    """`count` images whose top left pixels tell their row, labels 0 ... classes - 1 in turn."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -60,7 +67,7 @@ def write_parquet(
         pixels = rng.integers(0, 256, (side, side, 3) if colour else (side, side), dtype=np.uint8)
         pixels[0, 0], pixels[0, 1] = row % 256, row // 256
         cells.append({"bytes": png(pixels), "path": None})
-    pq.write_table(pa.table({image: cells, label: [row % 10 for row in range(count)]}), path)
+    pq.write_table(pa.table({image: cells, label: [row % classes for row in range(count)]}), path)
 
 
 @pytest.fixture
@@ -173,7 +180,7 @@ def test_pixels_and_labels_survive_decoding(image_folder: Path) -> None:
 
     rows = pq.read_table(image_folder / "test.parquet").to_pylist()
     wanted = {np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))).tobytes(): row["label"] for row in rows}
-    arrays, _ = images._from_files(image_folder)
+    arrays, _ = images._from_files(image_folder, images.SOURCES["fashion_mnist"])
     found = {x.tobytes(): int(y) for x, y in zip(arrays["test_x"], arrays["test_y"], strict=True)}
     assert found == wanted
 
@@ -188,12 +195,47 @@ def test_colour_images_other_column_names_and_averaging(tmp_path: Path) -> None:
         data.load(small_images(val_size=10, size=3), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "label", "test", "channels"),
+    [("mnist", "label", "test", 1), ("cifar100", "fine_label", "test", 3), ("tiny-imagenet", "label", "valid", 3)],
+)
+def test_other_image_sets(name: str, label: str, test: str, channels: int, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train.parquet", 600, label=label, classes=200 if name == "tiny-imagenet" else 10)
+    write_parquet(tmp_path / f"{test}.parquet", 200, label=label, classes=200 if name == "tiny-imagenet" else 10)
+    workload = small_images(name=name, val_size=200, size=4)
+    splits = data.load(workload, tmp_path)
+    assert splits.sample_shape == (channels, 4, 4) and splits.classes == (200 if name == "tiny-imagenet" else 10)
+    assert [len(y) for _, y in (splits.train, splits.val, splits.test)] == [400, 200, 200]
+    (tmp_path / f"{test}.parquet").unlink()
+    with pytest.raises(
+        DataError, match=rf"no {test}\*.parquet in it; give --data a folder with train.parquet and {test}.parquet"
+    ):
+        data.load(workload, tmp_path)
+
+
+def test_normalisation_can_be_undone(image_folder: Path) -> None:
+    splits = data.load(small_images(), image_folder)
+    assert splits.normalised is not None
+    mean, deviation = splits.normalised
+    assert mean.shape == deviation.shape == (1, 1, 1)
+    pixels = {tuple(x.tolist()) for x in ((splits.test[0] * deviation + mean) * 255).round().int().flatten(1)}
+    arrays, _ = images._from_files(image_folder, images.SOURCES["fashion_mnist"])
+    assert pixels == {tuple(x) for x in arrays["test_x"].reshape(40, -1).tolist()}
+    assert data.load(load("digits")).normalised is None
+
+
+def test_large_sets_are_converted_in_parts(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = data.load(small_images(), image_folder)
+    monkeypatch.setattr(images, "_CHUNK", 7)
+    assert_equal(whole, data.load(small_images(), image_folder))
+
+
 def test_a_cache_hit_equals_a_cold_load_and_decodes_nothing(
     image_folder: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cold = data.load(small_images(), image_folder)
     assert [path.suffix for path in own_cache.iterdir()] == [".npz"]
-    monkeypatch.setattr(images, "_decode", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(images, "decode", lambda *_: pytest.fail("decoded again"))
     assert_equal(cold, data.load(small_images(), image_folder))
 
 

@@ -1,5 +1,6 @@
 """The lab's networks: shapes, logits per time step, state that never leaks from one forward into the next."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -128,6 +129,28 @@ def test_neuron_and_surrogate_are_the_asked_for(neuron: str, surrogate: str) -> 
         assert type(layer.surrogate_function).__name__.lower() == surrogate
         assert layer.v_threshold == 1.0
     model(x).sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "slope"),
+    [
+        ("triangle", lambda x: (1 - x.abs()).clamp(min=0)),  # SLTT's and TET's, gamma = 1
+        ("rectangle", lambda x: (x.abs() < 0.5).to(x)),  # SLTT's, threshold = 1
+        ("atan", lambda x: 1 / (1 + (torch.pi * x) ** 2)),
+        ("sigmoid", lambda x: 4 * torch.sigmoid(4 * x) * torch.sigmoid(-4 * x)),
+    ],
+)
+@pytest.mark.parametrize("paradigm", ["bptt", "ottt", "sltt"])
+def test_surrogates_have_the_named_shape(paradigm: str, surrogate: str, slope: Callable[[Tensor], Tensor]) -> None:
+    from ahsar.lab.models.spikingjelly_conv import make_neuron
+
+    neuron = make_neuron(Model(name="spikingjelly-conv", width=2, depth=1, time_steps=1, surrogate=surrogate), paradigm)
+    current = torch.linspace(-2.03, 5.97, 81, requires_grad=True)  # v = current / 2 after one step from rest
+    out = neuron(current)
+    spikes = out[0] if isinstance(out, list) else out
+    assert torch.equal(spikes, (current / 2 >= 1).float())
+    spikes.sum().backward()
+    torch.testing.assert_close(current.grad, slope(current.detach() / 2 - 1) / 2)
 
 
 def test_layer_names_say_what_they_are() -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from ahsar.lab import data, models, trial
 from ahsar.lab.results import Results
-from ahsar.lab.worker import Task, failed
+from ahsar.lab.worker import Task, Tasks, failed
 from ahsar.lab.workload import Workload
 
 
@@ -54,26 +54,43 @@ def compare(plan: Plan, progress: Progress = lambda steps, ended: None) -> Path:
     """Run what is missing, then write trials.jsonl; returns its path.
 
     Args:
-        progress: called now and then with the steps done of each trial and the records that ended.
+        progress: called now and then with the steps done of each missing trial and the records that ended.
 
     Raises:
         DataError, WorkloadError, ResultsError: before anything runs.
         KeyboardInterrupt: workers are stopped; finished trials stay, and the same call goes on from there.
     """
-    names = [trial.name_of(*pair) for pair in plan.trials]
+    prepared = prepare(plan)
+    run([prepared], progress)
+    return merge(plan)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan that can run, its results folder and what is missing there."""
+
+    plan: Plan
+    results: Results
+    missing: tuple[tuple[str, int], ...]
+
+
+def prepare(plan: Plan) -> Prepared:
+    """Check all that can be checked, take the folder into use and find out what is missing; raises as `compare`."""
     # what cannot work stops here, once; and the workers find the data cached
     splits = data.load(plan.workload, plan.data)
     models.build(plan.workload, splits.sample_shape, splits.classes)
     results = Results(plan.out)
     results.open(plan.workload, plan.command)
-    for name in names:
-        record = results.finished(name)
+    for arm, seed in plan.trials:
+        record = results.finished(trial.name_of(arm, seed))
         if record is not None and record["status"] != "done":
-            results.forget(name)  # a failed trial gets another chance
-    missing = tuple(pair for pair in plan.trials if results.finished(trial.name_of(*pair)) is None)
-    if missing:
-        _run(plan, results, missing, progress)
-    records = []
+            results.forget(record["trial"])  # a failed trial gets another chance
+    return Prepared(plan, results, tuple(pair for pair in plan.trials if results.finished(trial.name_of(*pair)) is None))
+
+
+def merge(plan: Plan) -> Path:
+    """Write trials.jsonl from the trials that ended; the others stand in it as failed."""
+    results, records = Results(plan.out), []
     for arm, seed in plan.trials:
         record = results.finished(trial.name_of(arm, seed))
         blank = trial.header(plan.workload, arm, seed)
@@ -81,14 +98,46 @@ def compare(plan: Plan, progress: Progress = lambda steps, ended: None) -> Path:
     return results.merge(records)
 
 
-def _run(plan: Plan, results: Results, missing: tuple[tuple[str, int], ...], progress: Progress) -> None:
+def run(prepared: Sequence[Prepared], progress: Progress = lambda steps, ended: None) -> None:
+    """Run what is missing of several comparisons, one after the other, by the same workers; all on one cluster."""
+    tasks = [_task(one) for one in prepared if one.missing]
+    if not tasks:
+        return
     import submitit  # heavy
 
-    jobs = max(1, min(plan.jobs, len(missing)))
-    task = Task(
+    plan = prepared[0].plan
+    jobs = max(1, min(plan.jobs, sum(len(task.trials) for task in tasks)))
+    executor = submitit.AutoExecutor(folder=plan.out / "logs", cluster=plan.cluster)
+    executor.update_parameters(timeout_min=7 * 24 * 60, cpus_per_task=plan.threads, name=f"ahsar-{plan.workload.name}")
+    with _deaf_to_interrupts():
+        running = [executor.submit(Tasks(tuple(tasks))) for _ in range(jobs)]
+    waiting = [(one, trial.name_of(*pair)) for one in prepared for pair in one.missing]
+    told: dict[Path, int] = {}
+    try:
+        while True:
+            over = all(job.done() for job in running)
+            ended = []
+            for one, name in waiting:
+                path = one.plan.out / name
+                if path not in told and (record := one.results.finished(name)) is not None:
+                    told[path] = one.plan.workload.budget.steps
+                    ended.append(record)
+            progress(
+                {str(one.plan.out / n): told.get(one.plan.out / n, one.results.steps_done(n)) for one, n in waiting}, ended
+            )
+            if over:
+                return
+            time.sleep(0.5)
+    finally:
+        _stop(prepared, running)
+
+
+def _task(one: Prepared) -> Task:
+    plan = one.plan
+    return Task(
         plan.workload,
         plan.out.absolute(),
-        missing,
+        one.missing,
         plan.data.absolute() if plan.data else None,
         plan.threads,
         plan.accelerator,
@@ -96,27 +145,6 @@ def _run(plan: Plan, results: Results, missing: tuple[tuple[str, int], ...], pro
         plan.tensorboard,
         parent=os.getpid() if plan.cluster == "local" else 0,
     )
-    executor = submitit.AutoExecutor(folder=plan.out / "logs", cluster=plan.cluster)
-    executor.update_parameters(timeout_min=7 * 24 * 60, cpus_per_task=plan.threads, name=f"ahsar-{plan.workload.name}")
-    with _deaf_to_interrupts():
-        running = [executor.submit(task) for _ in range(jobs)]
-    names = [trial.name_of(*pair) for pair in missing]
-    told: set[str] = set()
-    try:
-        while True:
-            over = all(job.done() for job in running)
-            ended = []
-            for name in names:
-                if name not in told and (record := results.finished(name)) is not None:
-                    told.add(name)
-                    ended.append(record)
-            steps = {name: plan.workload.budget.steps if name in told else results.steps_done(name) for name in names}
-            progress(steps, ended)
-            if over:
-                return
-            time.sleep(0.5)
-    finally:
-        _stop(plan, results, running)
 
 
 @contextmanager
@@ -132,12 +160,13 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _stop(plan: Plan, results: Results, running: list[Any]) -> None:
+def _stop(prepared: Sequence[Prepared], running: list[Any]) -> None:
     """Ask workers that still run to stop, and wait for a while; they do at their next evaluation."""
     if all(job.done() for job in running):
         return
-    results.ask_to_stop()
-    if plan.cluster != "local":
+    for one in prepared:
+        one.results.ask_to_stop()
+    if prepared[0].plan.cluster != "local":
         for job in running:
             job.cancel(check=False)
     deadline = time.monotonic() + 20

@@ -37,6 +37,11 @@ def check(data: Data, model: Model, paradigm: Paradigm) -> None:
         WorkloadError: naming both sides and the cure.
     """
     _check_shape(model)
+    if model.name == "snntorch-conv" and model.surrogate not in ("atan", "sigmoid"):
+        raise WorkloadError(
+            f"model.name = 'snntorch-conv' has no model.surrogate = {model.surrogate!r}: snnTorch has none of that shape; "
+            "choose from atan, sigmoid"
+        )
     if data.time_steps not in (0, model.time_steps):
         raise WorkloadError(f"data.time_steps = {data.time_steps}: must equal model.time_steps = {model.time_steps}")
     wrong = [name for name in data.augment if name.startswith("event-") != (data.name in EVENTS)]
@@ -63,6 +68,15 @@ def check(data: Data, model: Model, paradigm: Paradigm) -> None:
     if paradigm.name == "conversion" and model.neuron != "if":
         raise WorkloadError(
             f"paradigm.name = 'conversion' makes IF neurons, but model.neuron = {model.neuron!r}; set model.neuron = 'if'"
+        )
+    if paradigm.name in ("ottt", "sltt") and model.neuron != "lif":
+        raise WorkloadError(
+            f"paradigm.name = {paradigm.name!r} has no neuron for model.neuron = {model.neuron!r}; choose model.neuron = 'lif'"
+        )
+    if paradigm.name == "ottt" and model.batch_norm:
+        raise WorkloadError(
+            "paradigm.name = 'ottt' cannot train with model.batch_norm = true, which would normalise traces as if they were "
+            "spikes; set it to false, or take paradigm.name = 'sltt'"
         )
     if paradigm.name == "tbptt" and paradigm.chunk > model.time_steps:
         raise WorkloadError(f"paradigm.chunk = {paradigm.chunk}: out of range [0, model.time_steps = {model.time_steps}]")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ahsar.homeostat import Homeostat
 from ahsar.lab import arms, models, monitor, paradigms, provenance
-from ahsar.lab.data import Pair, Splits
+from ahsar.lab.data import Pair, Splits, augment
 from ahsar.lab.paradigms import Paradigm
 from ahsar.lab.workload import Workload
 
@@ -88,10 +88,10 @@ def run(
     optimizer = _optimizer(workload, paradigm.parameters(model))
     homeostat = treatment.attach(model, optimizer)
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
-    for name in ("begin", "step"):  # of a stepwise network
-        if hasattr(model, name):
-            wrapped.mark_forward_method(name)
+    if hasattr(model, "step"):
+        _step_in_precision(model, fabric)
     log = _logger(tensorboard, name_of(arm, seed))
+    change = augment.build(workload.data, seed, splits.normalised)
 
     record = header(workload, arm, seed)
     record["config"] = None if homeostat is None else homeostat.config.to_dict()
@@ -135,7 +135,7 @@ def run(
     begun = clock()
     for step, (x, y, completed) in enumerate(_batches(train, workload.budget.batch_size, workload.budget.steps, seed), 1):
         passes = completed
-        losses.append(paradigm.learn(wrapped, wrapped_optimizer, x, y, backward))
+        losses.append(paradigm.learn(wrapped, wrapped_optimizer, change(x), y, backward))
         if step % workload.budget.eval_every == 0 or step == workload.budget.steps:
             seconds += clock() - begun
             evaluate(step)
@@ -165,6 +165,18 @@ def _optimizer(workload: Workload, parameters: list[nn.Parameter]) -> torch.opti
         return torch.optim.SGD(parameters, spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[spec.name]
     return kind(parameters, spec.lr, weight_decay=spec.weight_decay)
+
+
+def _step_in_precision(model: Any, fabric: Any) -> None:
+    """Let `step` of a network compute in the trial's precision, which Fabric applies in `forward` alone."""
+    step = model.step
+
+    def cast(*args: Any) -> Any:
+        with fabric.autocast():
+            out = step(*args)
+        return out.float() if isinstance(out, Tensor) and out.dtype in (torch.float16, torch.bfloat16) else out
+
+    model.step = cast
 
 
 def _batches(train: Any, size: int, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor, int]]:

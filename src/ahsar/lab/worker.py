@@ -74,6 +74,17 @@ class Task:
         )
 
 
+@dataclass(frozen=True)
+class Tasks:
+    """Several comparisons' shares, one after the other in the same process."""
+
+    tasks: tuple[Task, ...]
+
+    def __call__(self) -> int:
+        """Run; returns the number of trials that this worker ended."""
+        return sum(task() for task in self.tasks)
+
+
 def failed(record: Record, error: BaseException | str) -> Record:
     """The record of a trial that ended with an error; the place in our code is kept for the reader."""
     if isinstance(error, BaseException):

@@ -81,7 +81,7 @@ def load(name: str | Path, quick: bool = False) -> Workload:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WorkloadError(f"{path}: not valid TOML ({error})") from None
     try:
-        return _parse(table, quick)
+        return parse(table, quick)
     except WorkloadError as error:
         raise WorkloadError(f"{path}: {error}") from None
 
@@ -92,7 +92,8 @@ def from_dict(values: dict[str, Any]) -> Workload:
     return _sections(table, table.pop("quick", False))
 
 
-def _parse(table: dict[str, Any], quick: bool) -> Workload:
+def parse(table: dict[str, Any], quick: bool) -> Workload:
+    """The workload of a whole table, as TOML gives it; raises WorkloadError as `load` does."""
     changes = table.pop("quick", {})
     _expect_keys(changes, "quick.", set(_SECTIONS))
     full = _sections(table, quick=False)

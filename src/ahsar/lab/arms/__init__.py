@@ -58,6 +58,11 @@ def expand(names: list[str] | None, workload: Workload) -> list[str]:
     return list(dict.fromkeys(arms))
 
 
+def fits(name: str, workload: Workload) -> bool:
+    """Whether an arm can be used on the workload's network."""
+    return True
+
+
 def build(name: str) -> Arm:
     """The arm of that name.
 

@@ -13,6 +13,7 @@ from ahsar.errors import DataError
 from ahsar.lab.workload import Workload
 
 Pair = tuple[Tensor, Tensor]
+Normalisation = tuple[Tensor, Tensor]  # mean and deviation [C, 1, 1] of pixels in [0, 1], which were taken out of them
 _WHERE = {
     "digits": "digits",
     "dvs-objects": "events",
@@ -23,12 +24,13 @@ _WHERE = {
 
 @dataclass(frozen=True)
 class Splits:
-    """Pairs of samples (float32, `[N, C, H, W]`, events `[N, T, C, H, W]`) and labels (int64, `[N]`).
+    """Pairs of samples (float32: images `[N, C, H, W]`, events `[N, T, C, H, W]` or `[N, T, F]`) and labels (int64, `[N]`).
 
     Attributes:
         classes: number of classes; labels are 0 ... classes - 1.
         source: where the data came from, in words.
         fingerprint: 12 hex digits of the SHA-256 of all samples and labels in their splits.
+        normalised: how an image's pixels were normalised; None where they were not.
     """
 
     train: Pair
@@ -37,6 +39,7 @@ class Splits:
     classes: int
     source: str
     fingerprint: str
+    normalised: Normalisation | None = None
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -56,7 +59,9 @@ def load(workload: Workload, source: str | Path | None = None) -> Splits:
     return loader.load(spec, None if source is None else Path(source))
 
 
-def make_splits(train: Pair, val: Pair, test: Pair, classes: int, source: str) -> Splits:
+def make_splits(
+    train: Pair, val: Pair, test: Pair, classes: int, source: str, normalised: Normalisation | None = None
+) -> Splits:
     """Splits with their fingerprint.
 
     Raises:
@@ -70,7 +75,7 @@ def make_splits(train: Pair, val: Pair, test: Pair, classes: int, source: str) -
         absent = sorted(set(range(classes)) - set(torch.unique(y).tolist()))
         if absent:
             raise DataError(f"{source}: the {name} split has no sample of class {absent[0]}; raise its size in the workload")
-    return Splits(train, val, test, classes, source, digest.hexdigest()[:12])
+    return Splits(train, val, test, classes, source, digest.hexdigest()[:12], normalised)
 
 
 def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:

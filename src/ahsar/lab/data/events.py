@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ahsar.errors import DataError
 from ahsar.lab import workload
-from ahsar.lab.data import Pair, Splits, cache, make_splits, stratified_order, take
+from ahsar.lab.data import Splits, cache, npz, stratified_order, take
+from ahsar.lab.data.frames import as_bytes, make
 
 FILE = "biolab_dvs128.npz"
 SENSOR = 128  # pixels of a side
@@ -20,7 +20,7 @@ def load(spec: workload.Data, source: Path | None) -> Splits:
     """Frames `[N, T, 2, size, size]` of log(1 + events), over their deviation in train; test is another day's session."""
     if source is None:
         raise DataError(f"dvs-objects: has no public name to fetch it by; give --data PATH, the file {FILE} or its folder")
-    path = _find(source)
+    path = npz.find(source, FILE)
     side = spec.size or SENSOR
     key = [_VERSION, cache.file_key(path), spec.time_steps, side]
     arrays = cache.cached("events", key, lambda: _frames(path, spec.time_steps, side))
@@ -34,15 +34,8 @@ def load(spec: workload.Data, source: Path | None) -> Splits:
     test_rows = test_rows[stratified_order(labels[test_rows], spec.split_seed)]
     test_rows = take(test_rows, 0, spec.test_limit, "data.test_limit", str(path))
 
-    def pair(rows: np.ndarray) -> Pair:
-        # The logarithm keeps a few very active pixels from drowning the rest.
-        return torch.from_numpy(frames[rows]).float().log1p_(), torch.from_numpy(labels[rows])
-
-    train, val, test = pair(train_rows), pair(val_rows), pair(test_rows)
-    deviation = train[0].std().clamp_min(1e-6)
-    for counts, _ in (train, val, test):
-        counts.div_(deviation)  # scaled but not centred: a pixel without events stays at zero input
-    return make_splits(train, val, test, classes, str(path))
+    train, val, test = ((frames[rows], labels[rows]) for rows in (train_rows, val_rows, test_rows))
+    return make(train, val, test, classes, str(path))
 
 
 def hold_out_blocks(
@@ -70,13 +63,6 @@ def hold_out_blocks(
     return np.concatenate(train), np.concatenate(val)
 
 
-def _find(source: Path) -> Path:
-    path = source / FILE if source.is_dir() else source
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; give --data PATH, the file {FILE} or its folder")
-    return path
-
-
 def _frames(path: Path, time_steps: int, side: int) -> cache.Arrays:
     """Frames `[N, T, 2, side, side]` (uint8) of all windows of the train and test sessions, labels 0 ... K - 1."""
     from tonic.transforms import Downsample, ToFrame
@@ -100,7 +86,7 @@ def _frames(path: Path, time_steps: int, side: int) -> cache.Arrays:
             events[column] = table[column][start:stop]
         # An empty window is quiet, not broken; tonic frames it only when it can slice by time.
         counts = to_frame(shrink(events)) if len(events) else 0
-        frames[i] = np.minimum(counts, 255)  # 255 events of a pixel in one frame is beyond the sensor's rate
+        frames[i] = as_bytes(np.asarray(counts))
     known = np.unique(table["labels"][rows])
     return {
         "frames": frames,
@@ -111,49 +97,11 @@ def _frames(path: Path, time_steps: int, side: int) -> cache.Arrays:
 
 
 def _read(path: Path) -> cache.Arrays:
-    try:
-        with path.open("rb") as handle, np.load(handle) as file:
-            missing = [name for name in _COLUMNS if name not in file.files]
-            if missing:
-                raise DataError(f"{path}: no array {missing[0]!r}; it has {', '.join(file.files)}")
-            table = {name: file[name] for name in _COLUMNS}
-    except DataError:
-        raise
-    except Exception as error:  # a damaged archive fails in the zip, the deflate or the header, each in its own way
-        raise DataError(f"{path}: not a readable npz file ({type(error).__name__}: {error}); fetch it again") from error
-    _check(table, path)
-    return table
-
-
-def _check(table: cache.Arrays, path: Path) -> None:
-    """Refuse what would be framed wrongly: offsets that do not add up, events outside the sensor or their window."""
-    for name in _COLUMNS:
-        if table[name].dtype.kind not in "iu" or table[name].ndim != (name != "window_us"):
-            kind = f"{table[name].dtype} of shape {table[name].shape}"
-            raise DataError(f"{path}: array {name!r} is {kind}, not whole numbers in a row")
-    offsets, events = table["offsets"].astype(np.int64), len(table["x"])
-    for name in ("y", "p", "t"):
-        if len(table[name]) != events:
-            raise DataError(f"{path}: array {name!r} has {len(table[name])} events, 'x' has {events}; they must be equal")
-    for name in ("labels", "rec_id", "split_session"):
-        if len(table[name]) != len(offsets) - 1:
-            windows = f"{len(table[name])} windows, 'offsets' {len(offsets) - 1}"
-            raise DataError(f"{path}: array {name!r} has {windows}; they must be equal")
+    table = npz.read(path, _COLUMNS)
+    npz.check_whole(table, path, numbers=("window_us",))
+    limits = {"x": SENSOR, "y": SENSOR, "p": 2, "t": int(table["window_us"])}
+    npz.check(table, path, limits, ("labels", "rec_id", "split_session"))
     for code, use in ((_TRAIN, "training"), (_TEST, "test")):
         if not (table["split_session"] == code).any():
             raise DataError(f"{path}: split_session marks no window for {use} ({code}); fetch it again")
-    steps = np.diff(offsets)
-    if (steps < 0).any():
-        raise DataError(f"{path}: offsets decrease at window {int(np.argmax(steps < 0))}; fetch it again")
-    if offsets[0] != 0 or offsets[-1] != events:
-        ends = f"{offsets[0]} to {offsets[-1]}"
-        raise DataError(f"{path}: offsets run from {ends}, but there are {events} events; fetch it again")
-    for name, end in {"x": SENSOR, "y": SENSOR, "p": 2, "t": int(table["window_us"])}.items():
-        wrong = (table[name] < 0) | (table[name] >= end)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise DataError(f"{path}: event {row} has {name} = {table[name][row]}, out of range [0, {end - 1}]; fetch it again")
-    late = np.diff(table["t"].astype(np.int64)) < 0
-    late[offsets[1:-1][(offsets[1:-1] > 0) & (offsets[1:-1] < events)] - 1] = False  # a new window starts its clock anew
-    if late.any():
-        raise DataError(f"{path}: event {int(np.argmax(late)) + 1} is earlier than the one before it; sort each window by t")
+    return table

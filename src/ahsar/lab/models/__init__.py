@@ -3,8 +3,10 @@
 Input is a static batch `[N, C, H, W]`, shown at every time step, or an event batch `[N, T, C, H, W]`; output is
 `[T, N, classes]`. The readout is linear, so every spiking layer is a hidden one.
 
-For paradigms that go step by step a network is built stepwise: then `begin()` begins a sequence and `step(frame)` gives
-the logits `[N, classes]` of one time step, and `forward` is both over the whole sequence.
+A network is built for the paradigm of that name, which decides the class of its neurons; its `time_steps` is T. For a
+paradigm that goes step by step (`ahsar.lab.rules.STEPWISE`) `begin()` begins a sequence, `step(frame)` gives the logits
+`[N, classes]` of one time step, `cut()` detaches all states from the graph of the steps so far, and `forward` is `begin`
+and all steps. (It is not called `detach`, which SpikingJelly's `detach_net` would call on the network itself.)
 """
 
 from importlib import import_module
@@ -13,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
-from ahsar.lab.rules import STEPWISE
 from ahsar.lab.workload import Workload
 
 _WHERE = {
@@ -44,9 +45,8 @@ def build(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn
         raise WorkloadError(f"model.time_steps = {spec.time_steps}: the samples have {sample_shape[0]} frames; make them equal")
     if len(sample_shape) not in (3, 4):
         raise WorkloadError(f"samples of shape {sample_shape}: the lab's networks take (C, H, W) or (T, C, H, W)")
-    stepwise = workload.paradigm.name in STEPWISE
     file, cls = _WHERE[spec.name]
-    return getattr(import_module(f"ahsar.lab.models.{file}"), cls)(spec, sample_shape, classes, stepwise)
+    return getattr(import_module(f"ahsar.lab.models.{file}"), cls)(spec, sample_shape, classes, workload.paradigm.name)
 
 
 def frames(x: Tensor, time_steps: int) -> Tensor:

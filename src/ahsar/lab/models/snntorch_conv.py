@@ -7,16 +7,17 @@ from torch import Tensor, nn
 from ahsar.errors import WorkloadError
 from ahsar.lab import workload
 from ahsar.lab.models import side_after, unroll
+from ahsar.lab.rules import STEPWISE
 
 
 class SnntorchConv(nn.Module):
     """Convolutions `conv1 ...` with neurons `lif1 ...`, a hidden linear layer if asked for, and a linear readout."""
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = False) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         super().__init__()
         if len(sample_shape) != 3 or spec.neuron != "lif":
             raise WorkloadError("model.name = 'snntorch-conv': takes images and model.neuron = 'lif' only")
-        self.time_steps, self.stepwise = spec.time_steps, stepwise
+        self.time_steps, self.stepwise = spec.time_steps, paradigm in STEPWISE
         self.membranes: list[Tensor] = []
         self.synapses, self.neurons = nn.ModuleDict(), nn.ModuleDict()
         channels, height, width = sample_shape
@@ -43,6 +44,10 @@ class SnntorchConv(nn.Module):
     def begin(self) -> None:
         """Begin a sequence."""
         self.membranes = [neuron.init_leaky() for neuron in self.neurons.values()]  # type: ignore[operator]
+
+    def cut(self) -> None:
+        """Detach all membranes from the graph."""
+        self.membranes = [membrane.detach() for membrane in self.membranes]
 
     def step(self, x: Tensor) -> Tensor:
         """Logits `[N, classes]` of one frame `[N, C, H, W]`."""

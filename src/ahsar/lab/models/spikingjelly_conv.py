@@ -5,28 +5,29 @@ from torch import Tensor, nn
 
 from ahsar.lab import workload
 from ahsar.lab.models import side_after, unroll
+from ahsar.lab.rules import STEPWISE
 
 
 class SpikingjellyConv(nn.Module):
     """Blocks `block1 ...` of `conv`, `norm` (if asked for) and `lif`, a hidden `fc` block if asked for, a readout."""
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = False) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         super().__init__()
         channels, height, width = sample_shape[-3:]
         for i, (out, stride) in enumerate(spec.plan, 1):
-            block = nn.Sequential()
+            block = make_stack(paradigm)
             block.add_module("conv", layer.Conv2d(channels, out, 3, stride, padding=1, bias=not spec.batch_norm))
             if spec.batch_norm:
                 block.add_module("norm", layer.BatchNorm2d(out))
-            if i == 1 and not stepwise:
+            if i == 1 and paradigm not in STEPWISE:
                 block.add_module("show", Show(spec.time_steps))
-            block.add_module("lif", make_neuron(spec))
+            block.add_module("lif", make_neuron(spec, paradigm))
             self.add_module(f"block{i}", block)
             channels = out
         features = channels * side_after(height, spec.plan) * side_after(width, spec.plan)
-        self.head = make_head(spec, features, classes)
-        self.depth, self.time_steps, self.stepwise = len(spec.plan), spec.time_steps, stepwise
-        functional.set_step_mode(self, "s" if stepwise else "m")
+        self.head = make_head(spec, features, classes, paradigm)
+        self.depth, self.time_steps, self.stepwise = len(spec.plan), spec.time_steps, paradigm in STEPWISE
+        functional.set_step_mode(self, "s" if self.stepwise else "m")
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, C, H, W]` or `[N, T, C, H, W]`."""
@@ -38,6 +39,10 @@ class SpikingjellyConv(nn.Module):
     def begin(self) -> None:
         """Begin a sequence."""
         functional.reset_net(self)
+
+    def cut(self) -> None:
+        """Detach all membranes from the graph."""
+        functional.detach_net(self)
 
     def step(self, x: Tensor) -> Tensor:
         """Logits `[N, classes]` of one frame `[N, C, H, W]`; not stepwise, those of a whole sequence."""
@@ -65,20 +70,35 @@ def as_sequence(x: Tensor) -> Tensor:
     return x.transpose(0, 1).contiguous() if x.dim() == 5 else x.unsqueeze(0)
 
 
-def make_head(spec: workload.Model, features: int, classes: int) -> nn.Sequential:
+def make_head(spec: workload.Model, features: int, classes: int, paradigm: str = "bptt") -> nn.Sequential:
     """Flatten, the hidden spiking layer if there is one, and the linear readout, which does not spike."""
-    head = nn.Sequential()
+    head = make_stack(paradigm)
     head.add_module("flatten", layer.Flatten())
     if spec.hidden:
         head.add_module("fc", layer.Linear(features, spec.hidden))
-        head.add_module("lif", make_neuron(spec))
+        head.add_module("lif", make_neuron(spec, paradigm))
     head.add_module("readout", layer.Linear(spec.hidden or features, classes))
     return head
 
 
-def make_neuron(spec: workload.Model) -> nn.Module:
-    """A SpikingJelly neuron with threshold 1 and hard reset to 0."""
-    gradient = surrogate.ATan() if spec.surrogate == "atan" else surrogate.Sigmoid()
+def make_stack(paradigm: str = "bptt") -> nn.Sequential:
+    """An empty stack of layers. OTTT's hands each weight the spikes and their trace, as its neurons give them."""
+    return layer.OTTTSequential() if paradigm == "ottt" else nn.Sequential()
+
+
+def make_neuron(spec: workload.Model, paradigm: str = "bptt") -> nn.Module:
+    """The SpikingJelly neuron that the paradigm trains, with threshold 1, hard reset to 0 and its input scaled by 1/tau.
+
+    The classes for OTTT and SLTT do the same forward and differ in the gradient alone, so paradigms compare on one network.
+    Surrogates have SpikingJelly's default widths; "triangle" is max(0, 1 - |v - 1|), as in TET and SLTT.
+    """
+    gradient = {
+        "atan": surrogate.ATan, "sigmoid": surrogate.Sigmoid,
+        "triangle": surrogate.PiecewiseQuadratic, "rectangle": surrogate.Rect,
+    }[spec.surrogate]()  # fmt: skip
+    online = {"ottt": neuron.OTTTLIFNode, "sltt": neuron.SLTTLIFNode}.get(paradigm)
+    if online is not None:  # LIF only: `ahsar.lab.rules` refuses the others
+        return online(spec.tau, decay_input=True, v_reset=0.0, surrogate_function=gradient)
     if spec.neuron == "if":
         return neuron.IFNode(surrogate_function=gradient, detach_reset=spec.detach_reset)
     if spec.neuron == "plif":

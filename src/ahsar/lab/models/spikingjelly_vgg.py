@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from ahsar.errors import WorkloadError
 from ahsar.lab import workload
 from ahsar.lab.models import side_after, unroll
-from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_head, make_neuron
+from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_head, make_neuron, make_stack
+from ahsar.lab.rules import STEPWISE
 
 
 class SpikingjellyVGG(nn.Module):
@@ -16,7 +17,7 @@ class SpikingjellyVGG(nn.Module):
     The published head has three linear layers for 224-pixel images; here it is the workload's hidden layer and readout.
     """
 
-    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, stepwise: bool = False) -> None:
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         super().__init__()
         if sample_shape[-3] != 3:
             raise WorkloadError(f"model.name = 'spikingjelly-vgg': takes RGB images, not {sample_shape[-3]} channels")
@@ -24,12 +25,12 @@ class SpikingjellyVGG(nn.Module):
         plan: list[int | str] = []
         for out, stride in spec.plan:
             plan += [out, "M"] if stride == 2 else [out]
-        layers = SpikingVGG.make_layers(plan, batch_norm=spec.batch_norm, neuron=lambda: make_neuron(spec))
-        self.features = _named(layers, 0 if stepwise else spec.time_steps)
+        layers = SpikingVGG.make_layers(plan, batch_norm=spec.batch_norm, neuron=lambda: make_neuron(spec, paradigm))
+        self.features = _named(layers, spec.time_steps, paradigm)
         sides = [side_after(side, spec.plan, floor=True) for side in (height, width)]
-        self.head = make_head(spec, spec.plan[-1][0] * sides[0] * sides[1], classes)
-        self.time_steps, self.stepwise = spec.time_steps, stepwise
-        functional.set_step_mode(self, "s" if stepwise else "m")
+        self.head = make_head(spec, spec.plan[-1][0] * sides[0] * sides[1], classes, paradigm)
+        self.time_steps, self.stepwise = spec.time_steps, paradigm in STEPWISE
+        functional.set_step_mode(self, "s" if self.stepwise else "m")
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, 3, H, W]` or `[N, T, 3, H, W]`."""
@@ -42,14 +43,18 @@ class SpikingjellyVGG(nn.Module):
         """Begin a sequence."""
         functional.reset_net(self)
 
+    def cut(self) -> None:
+        """Detach all membranes from the graph."""
+        functional.detach_net(self)
+
     def step(self, x: Tensor) -> Tensor:
         """Logits `[N, classes]` of one frame `[N, 3, H, W]`; not stepwise, those of a whole sequence."""
         return self.head(self.features(x))
 
 
-def _named(layers: nn.Sequential, time_steps: int) -> nn.Sequential:
-    """The same layers under readable names instead of their positions, with `Show` before the first neuron if T is given."""
-    named, i = nn.Sequential(), 0
+def _named(layers: nn.Sequential, time_steps: int, paradigm: str) -> nn.Sequential:
+    """The same layers under readable names instead of their positions, with `Show` before the first neuron if not stepwise."""
+    named, i = make_stack(paradigm), 0
     for module in layers:
         if isinstance(module, layer.Conv2d):
             i += 1
@@ -59,7 +64,7 @@ def _named(layers: nn.Sequential, time_steps: int) -> nn.Sequential:
         elif isinstance(module, layer.MaxPool2d):
             named.add_module(f"pool{i}", module)
         else:
-            if i == 1 and time_steps:
+            if i == 1 and paradigm not in STEPWISE:
                 named.add_module("show", Show(time_steps))
             named.add_module(f"lif{i}", module)
     return named

@@ -20,6 +20,7 @@ SCHEMA = 1
 MARGIN = 0.01  # how much worse the final test metric may be before "faster" is withheld
 # What must be the same, digit for digit, for two trials to count as one: everything but the clock and the scales.
 _SAME = ("step", "epoch", "train_loss", "val_metric", "val_loss", "rates")
+_OURS = ("baseline", "ahsar", "attached", "constant")  # what AHSAR is not held against as a rival
 _FROZEN = ("workload", "workload_hash", "quick", "budget", "metric", "higher_is_better", "target")
 
 
@@ -53,7 +54,7 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
     listed = {arm: row for arm, row in arms.items() if row["scale"] is None}
     if best is not None:
         listed["constant"] = arms[best]
-    return _plain(
+    return plain(
         {
             "schema": SCHEMA,
             **{key: first[key] for key in _FROZEN},
@@ -67,7 +68,7 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
             "best_constant": best,
             "against": {
                 rival: _Comparison(done[source], first, margin).arm(done["ahsar"])
-                for rival, source in (("constant", best), ("shuffled", "shuffled"))
+                for rival, source in {"constant": best, **{name: name for name in listed if name not in _OURS}}.items()
                 if source in done and "ahsar" in done
             },
             "attached_identical": _identical(done.get("baseline", {}), done.get("attached", {})),
@@ -184,12 +185,12 @@ def _interval(found: stats.Interval) -> dict[str, Any]:
     return {"mean": found.estimate, "ci95": (found.low, found.high) if math.isfinite(found.low) else None}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The same with plain numbers, lists and dictionaries; what is not finite becomes None, as JSON has no NaN."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
