@@ -1,7 +1,7 @@
 """Which data, model and paradigm fit together: what cannot work is refused when a workload is read, naming both."""
 
 from ahsar.errors import WorkloadError
-from ahsar.lab.sections import CONVOLUTIONAL, EVENTS, SMALL, Data, Model, Paradigm
+from ahsar.lab.sections import CONVOLUTIONAL, EVENTS, IMAGES, SMALL, Data, Model, Optimizer, Paradigm
 
 # Data whose samples are (T, F).
 FLAT = ("shd",)
@@ -71,6 +71,15 @@ def check(data: Data, model: Model, paradigm: Paradigm) -> None:
         raise WorkloadError(
             f"model.neuron = 'plif': paradigm.name = {paradigm.name!r} gives its time constants no gradient; choose lif or if"
         )
+    if paradigm.name == "conversion" and data.name in EVENTS:
+        raise WorkloadError(
+            f"paradigm.name = 'conversion' cannot use data.name = {data.name!r}: the analogue net sees one image, not frames; "
+            f"choose from {', '.join(IMAGES)}"
+        )
+    if paradigm.name == "conversion" and model.neuron != "if":
+        raise WorkloadError(
+            f"paradigm.name = 'conversion' makes IF neurons, but model.neuron = {model.neuron!r}; set model.neuron = 'if'"
+        )
     if paradigm.name in ("ottt", "sltt") and model.neuron != "lif":
         raise WorkloadError(
             f"paradigm.name = {paradigm.name!r} has no neuron for model.neuron = {model.neuron!r}; choose model.neuron = 'lif'"
@@ -84,6 +93,19 @@ def check(data: Data, model: Model, paradigm: Paradigm) -> None:
         raise WorkloadError(f"paradigm.chunk = {paradigm.chunk}: out of range [0, model.time_steps = {model.time_steps}]")
     if paradigm.name == "sltt" and paradigm.every > model.time_steps:
         raise WorkloadError(f"paradigm.every = {paradigm.every}: out of range [0, model.time_steps = {model.time_steps}]")
+
+
+def check_optimizer(paradigm: Paradigm, optimizer: Optimizer) -> None:
+    """Refuse optimisers that would not do what the paradigm means.
+
+    Raises:
+        WorkloadError: naming both sides and the cure.
+    """
+    if paradigm.name == "stdp" and optimizer.name != "sgd":
+        raise WorkloadError(
+            f"paradigm.name = 'stdp' gives weight changes, which optimizer.name = {optimizer.name!r} would rescale; "
+            "set optimizer.name = 'sgd'"
+        )
 
 
 def _check_shape(model: Model) -> None:
