@@ -29,6 +29,8 @@ class Splits:
         classes: number of classes; labels are 0 ... classes - 1.
         source: where the data came from, in words.
         fingerprint: 12 hex digits of the SHA-256 of all samples and labels in their splits.
+        normalised: mean and deviation, that broadcast over samples: sample × deviation + mean is what it was before, pixels in
+            [0, 1] or log(1 + events). None where there is no way back.
     """
 
     train: Pair
@@ -37,6 +39,7 @@ class Splits:
     classes: int
     source: str
     fingerprint: str
+    normalised: Pair | None = None
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -56,7 +59,7 @@ def load(workload: Workload, source: str | Path | None = None) -> Splits:
     return loader.load(spec, None if source is None else Path(source))
 
 
-def make_splits(train: Pair, val: Pair, test: Pair, classes: int, source: str) -> Splits:
+def make_splits(train: Pair, val: Pair, test: Pair, classes: int, source: str, normalised: Pair | None = None) -> Splits:
     """Splits with their fingerprint.
 
     Raises:
@@ -70,7 +73,7 @@ def make_splits(train: Pair, val: Pair, test: Pair, classes: int, source: str) -
         absent = sorted(set(range(classes)) - set(torch.unique(y).tolist()))
         if absent:
             raise DataError(f"{source}: the {name} split has no sample of class {absent[0]}; raise its size in the workload")
-    return Splits(train, val, test, classes, source, digest.hexdigest()[:12])
+    return Splits(train, val, test, classes, source, digest.hexdigest()[:12], normalised)
 
 
 def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -35,9 +35,10 @@ def load(spec: workload.Data, source: Path | None) -> Splits:
 
     train, val, test = pair(x, y, train_rows), pair(x, y, val_rows), pair(test_x, test_y, test_rows)
     deviation, mean = torch.std_mean(train[0], dim=(0, 2, 3), keepdim=True)
+    deviation = deviation.clamp_min(1e-6)
     for images, _ in (train, val, test):
-        images.sub_(mean).div_(deviation.clamp_min(1e-6))
-    return make_splits(train, val, test, classes, where)
+        images.sub_(mean).div_(deviation)
+    return make_splits(train, val, test, classes, where, normalised=(mean, deviation))
 
 
 def _shrink(images: torch.Tensor, size: int, where: str) -> torch.Tensor:
