@@ -85,6 +85,7 @@ def compare(
     tensorboard: Board = False,
     accelerator: Device = "auto",
     precision: Precision = "32-true",
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the trained models, for `ahsar robustness`.")] = False,
 ) -> None:
     """Compare AHSAR with its baseline and placebos over paired seeds; run again, it goes on where it stopped."""
     from .lab import arms
@@ -109,6 +110,7 @@ def compare(
         precision,
         tensorboard,
         command=shlex.join(["ahsar", *sys.argv[1:]]),
+        keep=keep,
     )
     try:
         compare_all(plan)
@@ -130,6 +132,20 @@ def report(
         _print(page.write(folder))
     if len(folders) > 1:
         _print(page.combine(folders, out or Path("runs/combined")))
+
+
+@app.command()
+def robustness(
+    out: Annotated[Path, typer.Argument(help="Results folder of `ahsar compare --keep`.")],
+    data: Data = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Test samples; 0 for all.")] = 500,
+    severities: Annotated[str | None, typer.Option("--severities", help="Comma-separated, of 1 to 5; default: all.")] = None,
+    corruptions: Annotated[str | None, typer.Option("--corruptions", help="Comma-separated; default: all.")] = None,
+) -> None:
+    """Score a comparison's models on corrupted test samples: scales frozen, and adapting to unlabelled batches."""
+    from .lab.run import robustness_of
+
+    robustness_of(out, data, limit, severities, corruptions)
 
 
 @app.command()

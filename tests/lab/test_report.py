@@ -334,7 +334,7 @@ def test_a_report_that_fails_touches_nothing(tmp_path: Path, monkeypatch: pytest
     def fail(*_: Any) -> str:
         raise OSError("disk full")
 
-    monkeypatch.setattr(page, "_render", fail)
+    monkeypatch.setattr(page, "render", fail)
     with pytest.raises(OSError, match="disk full"):
         page.write(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

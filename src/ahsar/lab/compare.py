@@ -26,6 +26,7 @@ class Plan:
         jobs: processes at a time.
         threads: of each; results depend on it in the last bits, so it does not follow from the number of cores.
         cluster: "local" or "slurm".
+        keep: whether trained models are kept; a finished trial without its model is then run again.
     """
 
     workload: Workload
@@ -40,6 +41,7 @@ class Plan:
     precision: str = "32-true"
     tensorboard: bool = False
     command: str = ""
+    keep: bool = False
 
     @property
     def trials(self) -> list[tuple[str, int]]:
@@ -70,6 +72,8 @@ def compare(plan: Plan, progress: Progress = lambda steps, ended: None) -> Path:
         record = results.finished(name)
         if record is not None and record["status"] != "done":
             results.forget(name)  # a failed trial gets another chance
+        elif plan.keep and not results.model(name).exists():
+            results.forget(name)
     missing = tuple(pair for pair in plan.trials if results.finished(trial.name_of(*pair)) is None)
     if missing:
         _run(plan, results, missing, progress)
@@ -94,6 +98,7 @@ def _run(plan: Plan, results: Results, missing: tuple[tuple[str, int], ...], pro
         plan.accelerator,
         plan.precision,
         plan.tensorboard,
+        plan.keep,
         parent=os.getpid() if plan.cluster == "local" else 0,
     )
     executor = submitit.AutoExecutor(folder=plan.out / "logs", cluster=plan.cluster)

@@ -32,7 +32,7 @@ def write(out: Path) -> Path:
     summary = summarise(records)
     with tempfile.TemporaryDirectory(dir=out, prefix=".report.") as scratch:
         pictures = draw(records, Path(scratch))
-        page = _render(_content(summary, pictures))
+        page = render(_content(summary, pictures))
         (out / "scales.png").unlink(missing_ok=True)  # the one picture that not every comparison has
         for picture in pictures:
             os.replace(picture, out / picture.name)
@@ -57,7 +57,7 @@ def combine(outs: Sequence[Path], into: Path) -> Path:
         raise ResultsError("there is nothing to combine: give at least one --out folder")
     combined = _combined(summaries)
     write_whole(Path(into) / "combined.json", json.dumps(combined, indent=2, ensure_ascii=False) + "\n")
-    return write_whole(Path(into) / "combined.html", _render(_combined_content(combined, summaries)))
+    return write_whole(Path(into) / "combined.html", render(_combined_content(combined, summaries)))
 
 
 def _combined(summaries: dict[str, Summary]) -> dict[str, Any]:
@@ -146,13 +146,13 @@ def _content(summary: Summary, pictures: Sequence[Path]) -> dict[str, Any]:
         "headline": headline(summary),
         "findings": findings(summary),
         "tables": tables,
-        "figures": [_figure(path) for path in pictures] if finished else [],
+        "figures": [figure(path) for path in pictures] if finished else [],
         "failures": summary["failures"],
         "facts": facts,
     }
 
 
-def _figure(path: Path) -> dict[str, Any]:
+def figure(path: Path) -> dict[str, Any]:
     """A picture for the page; the width (%) keeps the letters of all pictures at one size."""
     content = path.read_bytes()
     width = int.from_bytes(content[16:20])  # where PNG keeps it
@@ -173,7 +173,8 @@ def _command(summary: Summary) -> str:
     return f"ahsar compare {summary['workload']} --seeds {len(summary['seeds'])}{quick}{chosen}"
 
 
-def _render(content: dict[str, Any]) -> str:
+def render(content: dict[str, Any]) -> str:
+    """A page of template.html. `reading`, a list of sentences, replaces those that explain a comparison."""
     import jinja2
 
     source = (Path(__file__).parent / "template.html").read_text(encoding="utf-8")
