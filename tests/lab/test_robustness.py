@@ -13,6 +13,7 @@ from ahsar.lab import corruptions, data, robustness, workload
 from ahsar.lab.compare import Plan, compare
 from ahsar.lab.report import robustness as report
 from ahsar.lab.results import Results
+from ahsar.lab.run import robustness_of
 from ahsar.lab.trial import name_of
 from ahsar.lab.worker import Task
 from ahsar.lab.workload import Workload
@@ -118,7 +119,8 @@ def test_models_are_made_for_trials_that_ended_without(tmp_path: Path) -> None:
     first = trained(spec, out, ["baseline", "ahsar"], keep=False)
     with pytest.raises(ResultsError, match=r"baseline-s0.pt is missing: .* again with --keep"):
         robustness.measure(out)
-    second = [json.loads(line) for line in compare(Plan(spec, out, ["baseline", "ahsar"], [0], keep=True)).open()]
+    lines = compare(Plan(spec, out, ["baseline", "ahsar"], [0], keep=True)).read_text().splitlines()
+    second = [json.loads(line) for line in lines]
     assert [r["digest"] for r in first] == [r["digest"] for r in second]
     found = robustness.measure(out, limit=50, severities="3", names="jpeg")
     assert {cell["mode"] for cell in found["accuracy"]} == {"frozen", "episodic", "continual"}  # no batch norm, no such row
@@ -165,6 +167,14 @@ def test_means_and_paired_gaps_in_closed_form() -> None:
     assert {k: v["mean"] for k, v in base["severities"].items()} == pytest.approx({"1": 0.75, "5": 0.55})
     single = report.summarise({**rest, "accuracy": [c for c in cells(**values) if c["seed"] == 0]})
     assert single["rows"][0]["clean"] == {"mean": pytest.approx(0.8), "ci95": None}
+
+
+def test_the_command_prints_a_table_and_where_the_page_is(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    robustness_of(out, None, 20, "2", "jpeg,fog")
+    text = capsys.readouterr().out
+    for part in ("accuracy on 20 test samples, 2 seeds", "severity 2", "AHSAR, adapting on", "page:", "robustness.html"):
+        assert part in text
+    assert json.loads((out / "robustness.json").read_text())["corruptions"] == ["fog", "jpeg"]
 
 
 def test_page_picture_and_table(out: Path, measured: dict[str, Any]) -> None:
