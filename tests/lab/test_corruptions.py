@@ -268,3 +268,16 @@ def test_choices() -> None:
         corruptions.chosen(names, "rain")
     with pytest.raises(WorkloadError, match="unknown severity '6'"):
         corruptions.levels("6")
+
+
+def test_the_documented_severities_are_those_used() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "robustness.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+    for name, constants in {**images.SEVERITIES, **events.SEVERITIES}.items():
+        start = next(i for i, row in enumerate(rows) if row[0] == name)
+        more = next(i for i, row in enumerate([*rows[start + 1 :], ["end"]]) if row[0])
+        for level, wanted in enumerate(constants):
+            told = [float(number) for row in rows[start : start + 1 + more] for number in row[2 + level].split(",")]
+            if name == "zoom-blur":
+                wanted -= 0.01  # the end of a range, left out
+            assert told == pytest.approx(list(wanted) if isinstance(wanted, tuple) else [wanted]), name

@@ -164,6 +164,7 @@ def test_means_and_paired_gaps_in_closed_form() -> None:
     assert base["mean"]["ci95"] == pytest.approx([0.65 - half, 0.65 + half])
     assert ahsar["gap"]["mean"] == pytest.approx(0.05) and ahsar["gap"]["ci95"] == pytest.approx([0.05, 0.05])
     assert ahsar["rival_gap"]["mean"] == pytest.approx(0.1) and rival["clean_gap"]["mean"] == pytest.approx(-0.05)
+    assert rival["own_gap"] == rival["gap"] and ahsar["own_gap"]["mean"] == 0
     assert {k: v["mean"] for k, v in base["severities"].items()} == pytest.approx({"1": 0.75, "5": 0.55})
     single = report.summarise({**rest, "accuracy": [c for c in cells(**values) if c["seed"] == 0]})
     assert single["rows"][0]["clean"] == {"mean": pytest.approx(0.8), "ci95": None}
@@ -172,7 +173,7 @@ def test_means_and_paired_gaps_in_closed_form() -> None:
 def test_the_command_prints_a_table_and_where_the_page_is(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     robustness_of(out, None, 20, "2", "jpeg,fog")
     text = capsys.readouterr().out
-    for part in ("accuracy on 20 test samples, 2 seeds", "severity 2", "AHSAR, adapting on", "page:", "robustness.html"):
+    for part in ("accuracy on 20 test samples, 2 seeds", "severity 2", "AHSAR, continual", "page:", "robustness.html"):
         assert part in text
     assert json.loads((out / "robustness.json").read_text())["corruptions"] == ["fog", "jpeg"]
 
@@ -181,7 +182,7 @@ def test_page_picture_and_table(out: Path, measured: dict[str, Any]) -> None:
     summary = report.write(out, measured)
     assert json.loads((out / "robustness.json").read_text()) == json.loads(json.dumps(summary))
     page = (out / "robustness.html").read_text()
-    for text in ("batch statistics", "AHSAR, adapting per batch", "frost is procedural", "picked after the fact", "fog"):
+    for text in ("batch statistics", "AHSAR, episodic", "frost is procedural", "picked after the fact", "fog"):
         assert text in page
     assert "Trials are paired" not in page and "data:image/png;base64" in page
     picture = (out / "robustness.png").read_bytes()
