@@ -126,7 +126,7 @@ def findings(summary: dict[str, Any]) -> list[str]:
     ]
     for mode, words in (("episodic", "Adapting to each batch by itself"), ("continual", "Adapting on and on")):
         row = rows["ahsar", mode]
-        said.append(f"{words}, it {_verdict(row['own_gap'], 'with frozen scales')}: {_score(row)}{_range(row['own_gap'])}.")
+        said.append(f"{words}, it {_verdict(row['own_gap'], 'frozen AHSAR')}: {_score(row)}{_range(row['own_gap'])}.")
         if row["rival_gap"]:
             said[-1] += f" It {_verdict(row['rival_gap'], 'the adapting rival')}{_range(row['rival_gap'])}."
     if rival := rows.get(("baseline", "norm")):

@@ -22,7 +22,7 @@ _DASHES: dict[str, Any] = {
 def draw(summary: dict[str, Any]) -> "Figure":
     """Two panels, side by side."""
     rows, names = summary["rows"], summary["corruptions"]
-    wide = 0.5 * (len(names) + 2)
+    wide = 0.5 * (max(len(names), 6) + 2)
     made, (left, right) = style.figure(
         2, width=5.5 + wide, height=2.0 + 0.42 * max(len(rows), 5), width_ratios=[wide + 1.2, 3.2]
     )
@@ -47,7 +47,7 @@ def _map(ax: "Axes", rows: list[dict[str, Any]], names: list[str]) -> None:
     ax.tick_params(length=0)
     ax.grid(False)
     ax.spines[:].set_visible(False)
-    style.words(ax, "Accuracy in %; blue is better than the baseline, red worse")
+    style.words(ax, "Accuracy in %; blue beats the baseline")
 
 
 def _lines(ax: "Axes", rows: list[dict[str, Any]], severities: list[int]) -> None:
