@@ -31,6 +31,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *w
         (["compare", "fashion", "--data", "/no/such/folder"], "/no/such/folder: no such file or folder"),
         (["run", "digits", "--arm", "constant"], "stands for"),
         (["report", "/no/such/folder"], "no such folder"),
+        (["robustness", "/no/such/folder"], "holds no results of ahsar"),
         (["inspect", "no.such.module:net"], "ModuleNotFoundError"),
         (["inspect", "torch"], "write package.module:factory"),
         (["inspect", "torch:tensor"], "TypeError"),

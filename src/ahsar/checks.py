@@ -14,7 +14,8 @@ def refuse_idleness() -> NoReturn:
     """Raise for an update that has nothing to act on."""
     raise SensingError(
         "step() without a training forward since the last update: no spiking layer ran. Call model.train() before "
-        "the forward, or wrap what should not count in homeostat.paused(); if it is compiled, "
+        "the forward (eval mode counts within homeostat.adapting() only), or wrap what should not count in "
+        "homeostat.paused(); if it is compiled, "
         "attach(compile=True) must come first: hooks cannot fire in a model compiled before attach"
     )
 

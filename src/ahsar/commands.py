@@ -88,6 +88,7 @@ def compare(
     tensorboard: Board = False,
     accelerator: Device = "auto",
     precision: Precision = "32-true",
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the trained models, for `ahsar robustness`.")] = False,
 ) -> None:
     """Compare AHSAR with its baseline, placebos and rivals over paired seeds; run again, it goes on where it stopped."""
     from .lab import arms
@@ -111,6 +112,7 @@ def compare(
         precision,
         tensorboard,
         command=shlex.join(["ahsar", *sys.argv[1:]]),
+        keep=keep,
     )
     try:
         compare_all(plan)
@@ -153,6 +155,20 @@ def figures(
 
 
 @app.command()
+def robustness(
+    out: Annotated[Path, typer.Argument(help="Results folder of `ahsar compare --keep`.")],
+    data: Data = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Test samples; 0 for all.")] = 500,
+    severities: Annotated[str | None, typer.Option("--severities", help="Comma-separated, of 1 to 5; default: all.")] = None,
+    corruptions: Annotated[str | None, typer.Option("--corruptions", help="Comma-separated; default: all.")] = None,
+) -> None:
+    """Score a comparison's models on corrupted test samples: scales frozen, and adapting to unlabelled batches."""
+    from .lab.run import robustness_of
+
+    robustness_of(out, data, limit, severities, corruptions)
+
+
+@app.command()
 def tune(
     workload: Name,
     quick: Quick = False,
@@ -174,6 +190,10 @@ def matrix(
     cells: Annotated[str | None, typer.Option("--cells", help="Comma-separated names; default: all.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Results folder; default: runs/NAME.")] = None,
     tune: Annotated[bool, typer.Option("--tune", help="Tune the baselines instead, into OUT/tuned.toml.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the trained models, for --robustness.")] = False,
+    robustness: Annotated[bool, typer.Option("--robustness", help="Score kept models on corrupted samples instead.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="With --robustness: test samples; 0 for all.")] = 200,
+    severities: Annotated[str, typer.Option("--severities", help="With --robustness: comma-separated, of 1 to 5.")] = "3",
     page: Annotated[bool, typer.Option("--page", help="Only write the page anew, from the cells that ran.")] = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: one per core.")] = None,
     cluster: Annotated[str, typer.Option("--cluster", help="local or slurm.")] = "local",
@@ -197,8 +217,12 @@ def matrix(
             matrix_run.show(folder)
         elif tune:
             matrix_run.tune_matrix(chosen, data, folder, jobs)
+        elif robustness:
+            matrix_run.test_matrix(chosen, data, folder, jobs, limit, severities)
         else:
-            plan = Plan(listed[0].workload, folder, [], [], None, jobs, 1, cluster, accelerator, precision, command=command)
+            plan = Plan(
+                listed[0].workload, folder, [], [], None, jobs, 1, cluster, accelerator, precision, keep=keep, command=command
+            )
             matrix_run.run_matrix(stem, listed, chosen, plan, data)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept in {folder}: run the same command to go on") from None

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from . import checks, distributed, functional
+from .adapt import Adaptation, adapting
 from .calibrate import calibrate
 from .config import Config
 from .errors import AttachError, ConfigError, SensingError
@@ -37,6 +38,7 @@ class Homeostat:
         self.metric_mean, self.metric_variance, self.metric_weight = 0.0, 0.0, 0.0
         self.history: list[dict[str, Any]] = []
         self.sensing = True
+        self.senses_eval = False  # whether forwards in eval mode are sensed too: within `adapting` only
         self.attached = True
         self.compiled = False  # whether any forward that senses was traced by torch.compile
         self._paused = False
@@ -270,6 +272,32 @@ class Homeostat:
         """
         self._require_attached("calibrate()")
         return calibrate(self, list(batches), self.model if forward is None else forward, updates, tolerance)
+
+    def adapting(self, config: Config | None = None, *, keep: bool = False) -> AbstractContextManager[Adaptation]:
+        """A context in which the scales follow unlabelled test batches: eval-mode forwards are sensed, `step` updates.
+
+        Training flags, parameters and batch-norm statistics are left alone, and no gradients are needed. On leaving, the
+        scales and the controller's state are exactly as they were on entering.
+
+            with homeostat.adapting() as adaptation:
+                for x in batches:
+                    for _ in range(10):
+                        model(x)
+                        homeostat.step()
+                    with homeostat.paused():
+                        scores = model(x)
+                    adaptation.reset()  # episodic: every batch starts from the learned scales; without it, continual
+
+        Args:
+            config: the constants within; default: the controller's own with beta = 0 and interval = 1, as the rates of
+                training say nothing of the batch at hand.
+            keep: go on with the adapted scales after the context.
+
+        Raises:
+            AttachError: on entering, if it is detached or paused, scales are held, or such a context is open already.
+        """
+        self._require_attached("adapting()")
+        return adapting(self, config, keep)
 
     # ---------------------------------------------------------------- holding, pausing, ending
 

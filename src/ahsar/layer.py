@@ -99,13 +99,13 @@ class Layer:
         if is_dynamo_compiling():
             if isinstance(self.threshold, ShadowThreshold):
                 self.threshold.uncover(module)
-            if module.training and self.owner.sensing and output is not None:
+            if (module.training or self.owner.senses_eval) and self.owner.sensing and output is not None:
                 self.sense_compiled(output)
             return
         if isinstance(self.threshold, ShadowThreshold):
             self.threshold.leave(module)
         # a forward that raised calls this with None
-        if module.training and self.owner.sensing and output is not None and _graph_task() == -1:
+        if (module.training or self.owner.senses_eval) and self.owner.sensing and output is not None and _graph_task() == -1:
             self.sense(output)
 
     def sense(self, output: Any) -> None:

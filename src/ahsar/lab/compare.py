@@ -26,6 +26,7 @@ class Plan:
         jobs: processes at a time.
         threads: of each; results depend on it in the last bits, so it does not follow from the number of cores.
         cluster: "local" or "slurm".
+        keep: whether trained models are kept; a finished trial without its model is then run again.
     """
 
     workload: Workload
@@ -40,6 +41,7 @@ class Plan:
     precision: str = "32-true"
     tensorboard: bool = False
     command: str = ""
+    keep: bool = False
 
     @property
     def trials(self) -> list[tuple[str, int]]:
@@ -85,6 +87,8 @@ def prepare(plan: Plan) -> Prepared:
         record = results.finished(trial.name_of(arm, seed))
         if record is not None and record["status"] != "done":
             results.forget(record["trial"])  # a failed trial gets another chance
+        elif record is not None and plan.keep and not results.model(record["trial"]).exists():
+            results.forget(record["trial"])
     return Prepared(plan, results, tuple(pair for pair in plan.trials if results.finished(trial.name_of(*pair)) is None))
 
 
@@ -143,6 +147,7 @@ def _task(one: Prepared) -> Task:
         plan.accelerator,
         plan.precision,
         plan.tensorboard,
+        plan.keep,
         parent=os.getpid() if plan.cluster == "local" else 0,
     )
 

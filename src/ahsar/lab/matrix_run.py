@@ -128,6 +128,35 @@ def tune_matrix(cells: Sequence[Cell], root: Path | None, out: Path, jobs: int) 
     return written
 
 
+def test_matrix(cells: Sequence[Cell], root: Path | None, out: Path, jobs: int, limit: int, severities: str) -> None:
+    """Score the kept models of every cell on corrupted samples; cells that cannot be are said and left out."""
+    console = make_console()
+    ready = [cell for cell in cells if (out / cell.name / "trials.jsonl").exists()]
+    ready = [cell for cell in ready if not (out / cell.name / "robustness.json").exists()]
+    with Progress(*_COLUMNS, console=console) as progress, ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        bar = progress.add_task("cells", total=len(ready))
+        waiting = {pool.submit(_test, out / cell.name, cell.source(root), limit, severities): cell for cell in ready}
+        for future in as_completed(waiting):
+            try:
+                future.result()
+            except Exception as error:  # one cell's failure is said and does not stop the others
+                text = f"[red]cell {waiting[future].name}[/]: {type(error).__name__}: {error}"
+                progress.console.print(text, highlight=False)
+            progress.advance(bar)
+    show(out)
+
+
+def _test(folder: Path, source: Path | None, limit: int, severities: str) -> None:
+    """In a process of its own."""
+    import torch
+
+    from ahsar.lab.report import robustness as report
+    from ahsar.lab.robustness import measure
+
+    torch.set_num_threads(1)
+    report.write(folder, measure(folder, source, limit, severities))
+
+
 def _tune(cell: Cell, source: Path | None) -> dict[str, Any]:
     """In a process of its own."""
     import torch

@@ -3,6 +3,7 @@
 OUT/workload.json          what the folder belongs to
 OUT/trials/NAME.jsonl      one finished trial, one line; NAME.jsonl.part while it runs, one line per evaluation
 OUT/claims/NAME            taken by a worker
+OUT/models/NAME.pt         the trained model and its controller's state, if asked for
 OUT/trials.jsonl           all records, written at the end
 """
 
@@ -13,9 +14,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from ahsar.errors import ResultsError
+from ahsar.errors import ResultsError, WorkloadError
 from ahsar.lab.trial import Record
-from ahsar.lab.workload import Workload
+from ahsar.lab.workload import Workload, from_dict
 
 STOP = "stop"  # no trial has this name: theirs end in a seed
 
@@ -76,6 +77,27 @@ class Results:
             return None
         except ValueError as error:
             raise ResultsError(f"{path} is not valid JSON ({error}): remove it, and its trial is run again") from None
+
+    def model(self, name: str) -> Path:
+        """Where a trial's trained model is kept, if at all."""
+        return self.folder / "models" / f"{name}.pt"
+
+    def read_workload(self) -> Workload:
+        """The workload that the folder belongs to.
+
+        Raises:
+            ResultsError: there is none, or this version reads it as another one.
+        """
+        if not self.manifest.exists():
+            raise ResultsError(f"{self.folder} holds no results of ahsar: give the --out of a comparison")
+        known = self._read_manifest()
+        try:
+            workload = from_dict(known["workload"])
+        except (KeyError, TypeError, WorkloadError) as error:
+            raise ResultsError(f"{self.manifest}: its workload cannot be read ({error}): run the comparison anew") from None
+        if workload.hash != known.get("hash"):
+            raise ResultsError(f"{self.manifest}: its workload is not the one that ran (hash {known.get('hash')}): run it anew")
+        return workload
 
     def forget(self, name: str) -> None:
         (self.trials / f"{name}.jsonl").unlink(missing_ok=True)

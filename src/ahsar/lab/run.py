@@ -11,7 +11,7 @@ from ahsar.errors import ResultsError, WorkloadError
 from ahsar.lab import arms, data, trial
 from ahsar.lab.compare import Plan, compare
 from ahsar.lab.console import console as make_console
-from ahsar.lab.results import write_atomically
+from ahsar.lab.results import Results, write_atomically
 from ahsar.lab.workload import load
 
 
@@ -52,7 +52,8 @@ def compare_all(plan: Plan) -> None:
 
 
 def _is_done(plan: Plan, arm: str, seed: int) -> bool:
-    return (plan.out / "trials" / f"{trial.name_of(arm, seed)}.jsonl").exists()
+    results, name = Results(plan.out), trial.name_of(arm, seed)
+    return (results.trials / f"{name}.jsonl").exists() and (not plan.keep or results.model(name).exists())
 
 
 def run_one(
@@ -118,3 +119,22 @@ def tune_one(name: str, quick: bool, source: Path | None, seeds: int, rates: str
     console.print_json(json.dumps(found))
     if found["at_end"]:
         console.print(f"the best learning rate, {found['lr']:g}, is at the end of those tried: try more with --lr")
+
+
+def robustness_of(out: Path, source: Path | None, limit: int, severities: str | None, corruptions: str | None) -> None:
+    """Test the models of a comparison on corrupted samples, with a progress display; print the table and the page's path."""
+    from ahsar.lab.report import robustness as report
+    from ahsar.lab.robustness import measure
+
+    console = make_console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("tests", total=None)
+        measured = measure(
+            out, source, limit, severities, corruptions, lambda done, total: progress.update(bar, completed=done, total=total)
+        )
+    summary = report.write(out, measured)
+    console.print(report.table(summary))
+    for said in report.findings(summary):
+        console.print(said, highlight=False)
+    console.print(f"page: {(out / 'robustness.html').absolute()}", soft_wrap=True)

@@ -31,6 +31,7 @@ class Task:
     accelerator: str = "auto"
     precision: str = "32-true"
     tensorboard: bool = False
+    keep: bool = False
     parent: int = 0
 
     def __call__(self) -> int:
@@ -71,6 +72,7 @@ class Task:
             accelerator=self.accelerator,
             precision=self.precision,
             tensorboard=self.folder / "tensorboard" if self.tensorboard else None,
+            keep=results.model(name) if self.keep else None,
         )
 
 

@@ -30,7 +30,8 @@ class Splits:
         classes: number of classes; labels are 0 ... classes - 1.
         source: where the data came from, in words.
         fingerprint: 12 hex digits of the SHA-256 of all samples and labels in their splits.
-        normalised: how an image's pixels were normalised; None where they were not.
+        normalised: mean and deviation, that broadcast over samples: sample × deviation + mean is what it was before, pixels in
+            [0, 1] or log(1 + events). None where there is no way back.
     """
 
     train: Pair

@@ -28,4 +28,4 @@ def load(spec: workload.Data, source: Path | None) -> Splits:
     def pair(rows: np.ndarray) -> Pair:
         return torch.from_numpy(pixels[rows]), torch.from_numpy(labels[rows].astype(np.int64))
 
-    return make_splits(pair(train), pair(val), pair(test), 10, name)
+    return make_splits(pair(train), pair(val), pair(test), 10, name, normalised=(torch.zeros(()), torch.ones(())))

@@ -1,5 +1,7 @@
 """Event-camera windows of the BioLab DVS128 objects, cut into frames by `tonic`, split by recording session."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +18,26 @@ _VERSION = 1  # of the cached frames: raise it when framing changes
 _COLUMNS = ("x", "y", "p", "t", "offsets", "labels", "rec_id", "split_session", "window_us")
 
 
+@dataclass(frozen=True)
+class Windows:
+    """Windows of raw events.
+
+    Attributes:
+        events: one array with the fields x, y, t and p per window.
+        sensor: width, height and number of polarities.
+        length: of a window, in the unit of t.
+        frame: counts the events of one window in frames [T, P, H, W] (uint8).
+    """
+
+    events: list[np.ndarray]
+    sensor: tuple[int, int, int]
+    length: int
+    frame: Callable[[np.ndarray], np.ndarray]
+
+
 def load(spec: workload.Data, source: Path | None) -> Splits:
     """Frames `[N, T, 2, size, size]` of log(1 + events), over their deviation in train; test is another day's session."""
-    if source is None:
-        raise DataError(f"dvs-objects: has no public name to fetch it by; give --data PATH, the file {FILE} or its folder")
-    path = npz.find(source, FILE)
+    path = _find(source)
     side = spec.size or SENSOR
     key = [_VERSION, cache.file_key(path), spec.time_steps, side]
     arrays = cache.cached("events", key, lambda: _frames(path, spec.time_steps, side))
@@ -30,12 +47,27 @@ def load(spec: workload.Data, source: Path | None) -> Splits:
     train_rows, val_rows = hold_out_blocks(arrays["rec_id"], arrays["split"] == _TRAIN, spec, str(path))
     train_rows = train_rows[stratified_order(labels[train_rows], spec.split_seed)]
     train_rows = take(train_rows, 0, spec.train_limit, "data.train_limit", str(path))
-    test_rows = np.flatnonzero(arrays["split"] == _TEST)
-    test_rows = test_rows[stratified_order(labels[test_rows], spec.split_seed)]
-    test_rows = take(test_rows, 0, spec.test_limit, "data.test_limit", str(path))
+    test_rows = _test_rows(arrays["split"], labels, spec, str(path))
 
     train, val, test = ((frames[rows], labels[rows]) for rows in (train_rows, val_rows, test_rows))
     return make(train, val, test, classes, str(path))
+
+
+def windows_of_test(spec: workload.Data, source: Path | None) -> Windows:
+    """The events behind the test split of `load`, window by window in its order, and how they become frames."""
+    path = _find(source)
+    table = _read(path)
+    rows = np.flatnonzero(np.isin(table["split_session"], (_TRAIN, _TEST)))
+    rows = rows[_test_rows(table["split_session"][rows], table["labels"][rows].astype(np.int64), spec, str(path))]
+    framer = _framer(path, table, spec.time_steps, spec.size or SENSOR)
+    window = int(table["window_us"])
+    return Windows([_events(table, int(row)) for row in rows], (SENSOR, SENSOR, 2), window, framer)
+
+
+def _test_rows(split: np.ndarray, labels: np.ndarray, spec: workload.Data, where: str) -> np.ndarray:
+    rows = np.flatnonzero(split == _TEST)
+    rows = rows[stratified_order(labels[rows], spec.split_seed)]
+    return take(rows, 0, spec.test_limit, "data.test_limit", where)
 
 
 def hold_out_blocks(
@@ -63,11 +95,33 @@ def hold_out_blocks(
     return np.concatenate(train), np.concatenate(val)
 
 
+def _find(source: Path | None) -> Path:
+    if source is None:
+        raise DataError(f"dvs-objects: has no public name to fetch it by; give --data PATH, the file {FILE} or its folder")
+    return npz.find(source, FILE)
+
+
 def _frames(path: Path, time_steps: int, side: int) -> cache.Arrays:
     """Frames `[N, T, 2, side, side]` (uint8) of all windows of the train and test sessions, labels 0 ... K - 1."""
+    table = _read(path)
+    framer = _framer(path, table, time_steps, side)
+    rows = np.flatnonzero(np.isin(table["split_session"], (_TRAIN, _TEST)))
+    frames = np.empty((len(rows), time_steps, 2, side, side), dtype=np.uint8)
+    for i, row in enumerate(rows):
+        frames[i] = framer(_events(table, int(row)))
+    known = np.unique(table["labels"][rows])
+    return {
+        "frames": frames,
+        "labels": np.searchsorted(known, table["labels"][rows]).astype(np.uint8),
+        "rec_id": table["rec_id"][rows],
+        "split": table["split_session"][rows],
+    }
+
+
+def _framer(path: Path, table: cache.Arrays, time_steps: int, side: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What counts the events of one window in frames `[T, 2, side, side]` (uint8)."""
     from tonic.transforms import Downsample, ToFrame
 
-    table = _read(path)
     window_us = int(table["window_us"])
     if time_steps < 1 or window_us % time_steps:
         windows = f"its windows of {window_us} us"
@@ -76,24 +130,21 @@ def _frames(path: Path, time_steps: int, side: int) -> cache.Arrays:
         raise DataError(f"{path}: data.size = {side} does not divide the sensor's {SENSOR} pixels; choose a divisor")
     shrink = Downsample(sensor_size=(SENSOR, SENSOR, 2), target_size=(side, side))
     to_frame = ToFrame(sensor_size=(side, side, 2), time_window=window_us // time_steps, start_time=0, end_time=window_us)
-    kind = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.int8)])
-    rows = np.flatnonzero(np.isin(table["split_session"], (_TRAIN, _TEST)))
-    frames = np.empty((len(rows), time_steps, 2, side, side), dtype=np.uint8)
-    for i, row in enumerate(rows):
-        start, stop = table["offsets"][row : row + 2]
-        events = np.empty(stop - start, dtype=kind)
-        for column in ("x", "y", "t", "p"):
-            events[column] = table[column][start:stop]
+
+    def frame(events: np.ndarray) -> np.ndarray:
         # An empty window is quiet, not broken; tonic frames it only when it can slice by time.
-        counts = to_frame(shrink(events)) if len(events) else 0
-        frames[i] = as_bytes(np.asarray(counts))
-    known = np.unique(table["labels"][rows])
-    return {
-        "frames": frames,
-        "labels": np.searchsorted(known, table["labels"][rows]).astype(np.uint8),
-        "rec_id": table["rec_id"][rows],
-        "split": table["split_session"][rows],
-    }
+        counts = to_frame(shrink(events)) if len(events) else np.zeros((time_steps, 2, side, side))
+        return as_bytes(np.asarray(counts))
+
+    return frame
+
+
+def _events(table: cache.Arrays, row: int) -> np.ndarray:
+    start, stop = table["offsets"][row : row + 2]
+    events = np.empty(stop - start, dtype=[("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.int8)])
+    for column in ("x", "y", "t", "p"):
+        events[column] = table[column][start:stop]
+    return events
 
 
 def _read(path: Path) -> cache.Arrays:

@@ -30,4 +30,4 @@ def make(
     deviation = pairs[0][0].std().clamp_min(1e-6)
     for counts, _ in pairs:
         counts.div_(deviation)  # scaled but not centred: a pixel without events stays at zero input
-    return make_splits(*pairs, classes, source)
+    return make_splits(*pairs, classes, source, (torch.zeros(()), deviation))

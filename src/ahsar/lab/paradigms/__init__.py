@@ -66,6 +66,14 @@ def build(workload: Workload) -> Paradigm:
     return getattr(import_module(f"ahsar.lab.paradigms.{file}"), cls)(spec)
 
 
+def rebuild(workload: Workload, model: nn.Module, train: Pair) -> nn.Module:
+    """The network that `prepare` makes of a new one, up to its weights: what a trained state is loaded into."""
+    if workload.paradigm.name == "conversion":  # the only one that makes another network; what it learns does not matter
+        workload = replace(workload, paradigm=replace(workload.paradigm, ann_steps=1))
+        return build(workload).prepare(model, train, 0)
+    return model
+
+
 def descend(optimizer: Optimizer, loss: Tensor, backward: Backward) -> Tensor:
     """One optimiser step down the gradient of `loss`; returns the loss, detached."""
     optimizer.zero_grad()

@@ -24,13 +24,19 @@ def combine(summaries: Mapping[str, dict[str, Any]], robust: Mapping[str, dict[s
     holm = stats.holm({key: row["steps"]["p_value"] for key, row in against.items()})
     for key, row in against.items():
         row["steps"]["p_holm"] = holm[key]
-    gaps = [c["ood"]["difference"] for c in cells.values() if c["ood"]]
     return {
         "schema": SCHEMA,
         "cells": cells,
         "opponents": against,
-        "ood": {"n": len(gaps), "difference": _interval(stats.mean_interval(gaps))} if gaps else None,
+        "ood": {name: _gaps(cells, name) for name in ("frozen", "continual", "batch_norm")},
     }
+
+
+def _gaps(cells: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    """One row of the corrupted samples over the cells that have it, and whether it wins, ties (within 0.01) or loses there."""
+    gaps = [gap for cell in cells.values() if cell["ood"] and (gap := cell["ood"][name]) is not None]
+    counts = [sum(gap > 0.01 for gap in gaps), sum(abs(gap) <= 0.01 for gap in gaps), sum(gap < -0.01 for gap in gaps)]
+    return {"n": len(gaps), "difference": _interval(stats.mean_interval(gaps)), "wins_ties_losses": counts}
 
 
 def _cell(summary: dict[str, Any], robust: dict[str, Any] | None) -> dict[str, Any]:
@@ -89,12 +95,14 @@ def _interval(got: stats.Interval) -> dict[str, Any]:
 
 
 def _ood(robust: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Mean accuracy under all corruptions: the baseline's, AHSAR's with its scales frozen, and AHSAR's difference."""
-    rows = (robust or {}).get("rows", {})
-    if "baseline" not in rows or "ahsar" not in rows:
+    """Mean accuracy under all corruptions less the baseline's: AHSAR's scales frozen or adapting, and the adapting rival."""
+    rows = {(row["arm"], row["mode"]): row for row in (robust or {}).get("rows", [])}
+    if ("baseline", "frozen") not in rows or ("ahsar", "frozen") not in rows:
         return None
-    base, ours = rows["baseline"]["corrupted"]["mean"], rows["ahsar"]["corrupted"]["mean"]
-    return {"baseline": base, "ahsar": ours, "difference": ours - base}
+    shown = {"frozen": ("ahsar", "frozen"), "continual": ("ahsar", "continual"), "batch_norm": ("baseline", "norm")}
+    gaps = {name: rows[key]["gap"]["mean"] if key in rows else None for name, key in shown.items()}
+    clean = rows["ahsar", "frozen"]["clean_gap"]["mean"]
+    return {"baseline": rows["baseline", "frozen"]["mean"]["mean"], "clean_gap": clean, **gaps}
 
 
 def _place(opponent: str) -> tuple[int, str]:

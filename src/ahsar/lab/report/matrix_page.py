@@ -23,6 +23,11 @@ CELLS_NOTE = (
     "Reached: baseline, AHSAR, of so many. Against the baseline where nothing else is said; the best constant scale of the "
     "grid is picked after the fact and stands in parentheses. OOD: mean accuracy under corruptions, scales frozen."
 )
+OOD = {
+    "frozen": "AHSAR with its scales frozen",
+    "continual": "AHSAR adapting to the test batches",
+    "batch_norm": "the adapting rival, the baseline with the batch norm statistics of each test batch",
+}
 OVER = (
     *("opponent", "cells", "speed-up in steps", "p (Holm)", "in seconds", "final test, gap", "rate", "W/T/L"),
     *("after Holm", "final test W/T/L"),
@@ -149,7 +154,7 @@ def _row(name: str, cell: dict[str, Any]) -> list[str]:
         f"{base['final_test']['mean']:.3f} → {ours['final_test']['mean']:.3f}",
         f"{against['final_test_difference']['mean']:+.3f}",
         times(against["pareto"]["mean_rate"]) if (against["pareto"] or {}).get("mean_rate") else "–",
-        f"{cell['ood']['difference']:+.3f}" if cell["ood"] else "–",
+        f"{cell['ood']['frozen']:+.3f}" if cell["ood"] else "–",
     ]
 
 
@@ -179,9 +184,13 @@ def findings(found: dict[str, Any]) -> list[str]:
             f"Holm over opponents, p = {row['steps']['p_holm']:.2g}), final test {_gap_words(row['final_test_difference'])}, "
             f"{times(row['rate']['mean']) if row['rate']['mean'] else '–'} its firing rate."
         )
-    if found["ood"]:
-        n, got = found["ood"]["n"], found["ood"]["difference"]
-        said.append(f"Under corruptions, over {n} cells: {_gap_words(got)} in accuracy against the baseline, scales frozen.")
+    for key, text in OOD.items():
+        got = found["ood"][key]
+        if got["n"]:
+            said.append(
+                f"Under corruptions, over {got['n']} cells, {text}: {_gap_words(got['difference'])} in accuracy against the "
+                f"baseline; better, level (within 0.01) and worse in {'/'.join(map(str, got['wins_ties_losses']))}."
+            )
     checked = [cell["attached_identical"] for cell in found["cells"].values() if cell["attached_identical"]]
     if checked:
         same, total = sum(c["identical"] for c in checked), sum(c["n"] for c in checked)

@@ -190,7 +190,7 @@ def _command(summary: Summary) -> str:
 
 
 def render(content: dict[str, Any]) -> str:
-    """The template filled."""
+    """A page of template.html. `reading`, a list of sentences, replaces those that explain a comparison."""
     import jinja2
 
     source = (Path(__file__).parent / "template.html").read_text(encoding="utf-8")
