@@ -3,12 +3,13 @@
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .errors import AhsarError, ResultsError, WorkloadError
+from .errors import AhsarError, ResultsError
 
 
 class Interrupted(AhsarError):
@@ -29,6 +30,11 @@ Out = Annotated[Path | None, typer.Option("--out", help="Results folder; default
 Board = Annotated[bool, typer.Option("--tensorboard", help="Log rates, scales and gain to OUT/tensorboard.")]
 Device = Annotated[str, typer.Option("--accelerator", help="auto, cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed.")]
+Cluster = Annotated[str, typer.Option("--cluster", help="local or slurm.")]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option("--slurm", help="What each job asks for: partition=gpu,gpus_per_node=1,timeout_min=600; may be repeated."),
+]
 
 
 @app.command()
@@ -81,18 +87,20 @@ def compare(
     out: Out = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: one per core.")] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of each process.")] = 1,
-    cluster: Annotated[str, typer.Option("--cluster", help="local or slurm.")] = "local",
+    cluster: Cluster = "local",
+    slurm: Slurm = None,
     tensorboard: Board = False,
     accelerator: Device = "auto",
     precision: Precision = "32-true",
 ) -> None:
     """Compare AHSAR with its baseline and placebos over paired seeds; run again, it goes on where it stopped."""
     from .lab import arms
+    from .lab.cluster import check
     from .lab.compare import Plan
     from .lab.run import compare_all
     from .lab.workload import load
 
-    _check_cluster(cluster)
+    asked = check("compare", cluster, slurm)
     spec = load(workload, quick)
     count = seeds or spec.seeds.count
     plan = Plan(
@@ -108,6 +116,7 @@ def compare(
         precision,
         tensorboard,
         command=shlex.join(["ahsar", *sys.argv[1:]]),
+        slurm=asked,
     )
     try:
         compare_all(plan)
@@ -140,8 +149,10 @@ def tune(
     rates: Annotated[str, typer.Option("--lr", help="Learning rates to try.")] = "5e-4,1e-3,2e-3,5e-3,1e-2,2e-2",
 ) -> None:
     """Find the baseline's learning rate and the target that a workload should freeze, on seeds never compared."""
+    from .lab.processes import refuse
     from .lab.run import tune_one
 
+    refuse("tune")
     tune_one(workload, quick, data, seeds, rates)
 
 
@@ -155,16 +166,18 @@ def matrix(
     tune: Annotated[bool, typer.Option("--tune", help="Tune the baselines instead, into OUT/tuned.toml.")] = False,
     page: Annotated[bool, typer.Option("--page", help="Only write the page anew, from the cells that ran.")] = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: one per core.")] = None,
-    cluster: Annotated[str, typer.Option("--cluster", help="local or slurm.")] = "local",
+    cluster: Cluster = "local",
+    slurm: Slurm = None,
     accelerator: Device = "auto",
     precision: Precision = "32-true",
 ) -> None:
     """Run a frozen list of cells (paradigm, model, data) with all their arms; run again, it goes on where it stopped."""
     from .lab import matrix as matrices
     from .lab import matrix_run
+    from .lab.cluster import check
     from .lab.compare import Plan
 
-    _check_cluster(cluster)
+    asked = check("matrix", cluster, slurm)
     listed = matrices.load(name, quick)
     stem = Path(name).stem
     folder = out or Path("runs") / f"{stem}{'-quick' if quick else ''}"
@@ -177,7 +190,8 @@ def matrix(
         elif tune:
             matrix_run.tune_matrix(chosen, data, folder, jobs)
         else:
-            plan = Plan(listed[0].workload, folder, [], [], None, jobs, 1, cluster, accelerator, precision, command=command)
+            plan = Plan(listed[0].workload, folder, [], [], None, jobs, 1, cluster, accelerator, precision)
+            plan = replace(plan, command=command, slurm=asked)
             matrix_run.run_matrix(stem, listed, chosen, plan, data)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept in {folder}: run the same command to go on") from None
@@ -199,11 +213,6 @@ def bake(
     for name, threshold in baked["thresholds"].items():
         _print(f"{name}  threshold {threshold if isinstance(threshold, float) else threshold.tolist()}")
     _print(f"baked: {target}" + (f"; NIR: {nir}" if nir else ""))
-
-
-def _check_cluster(cluster: str) -> None:
-    if cluster not in ("local", "slurm"):
-        raise WorkloadError(f"--cluster {cluster!r}: choose local or slurm")
 
 
 def _print(what: Any) -> None:

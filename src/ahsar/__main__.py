@@ -1,0 +1,5 @@
+"""`python -m ahsar`, which is also how torchrun starts the command line."""
+
+from .cli import main
+
+main()
