@@ -53,7 +53,7 @@ def trials(folder: Path) -> dict[str, Any]:
 def before() -> None:
     """What torchrun sets, beside the number of processes."""
     os.environ["LOCAL_RANK"] = os.environ["RANK"]
-    warnings.filterwarnings("ignore", "The .*style.* function was deprecated", DeprecationWarning)  # as in pyproject.toml
+    warnings.filterwarnings("ignore", "The (read_style_directory|update_nested_dict) function", DeprecationWarning)  # as in pyproject.toml
 
 
 def work(_: None) -> dict[str, Any]:
