@@ -3,13 +3,13 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ahsar.commands import app
 from ahsar.errors import WorkloadError
 from ahsar.lab import cluster, compare, workload
 from ahsar.lab.compare import Plan
@@ -97,15 +97,15 @@ def test_slurm_options_are_for_slurm() -> None:
 
 
 @pytest.mark.parametrize("command", [["compare", "digits"], ["matrix", "headline"]])
-def test_without_sbatch_nothing_is_begun(tmp_path: Path, command: list[str]) -> None:
-    environment = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": str(ROOT / "src")}
-    line = [sys.executable, "-m", "ahsar", *command, "--cluster", "slurm", "--slurm", "partition=gpu", "--out", "out"]
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 2
-    assert re.fullmatch(r"error: --cluster slurm: there is no sbatch in PATH.*login node.*--cluster local\n", done.stderr)
+def test_without_sbatch_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WorkloadError, match=r"no sbatch in PATH.* login node .*--cluster local"):
+        app([*command, "--cluster", "slurm", "--slurm", "partition=gpu"], standalone_mode=False)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_jobs_run_a_comparison(tmp_path: Path, scripts: Path) -> None:
     asked = cluster.check("compare", "slurm", ["partition=short"])
     spec = workload.load(tiny.write(tmp_path, steps=5))
