@@ -70,7 +70,7 @@ def main(folder: Path | None, resume: bool, epochs: int = 320, time_steps: int =
     homeostat = ahsar.attach(model, optimizer)
     saved, first = Path("imagenet.pt"), 0
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "homeostat": homeostat}
-    if resume:
+    if resume and saved.exists():
         state = torch.load(saved, map_location=device, weights_only=True)
         first = state["epoch"]
         for name, part in parts.items():
@@ -82,7 +82,7 @@ def main(folder: Path | None, resume: bool, epochs: int = 320, time_steps: int =
         DataLoader(sampler.dataset, batch, sampler=sampler, num_workers=8 if cuda else 0, pin_memory=cuda, drop_last=last)
         for sampler, last in zip(samplers, (True, False), strict=True)
     )
-    scaler = torch.amp.grad_scaler.GradScaler(device.type, enabled=cuda)
+    scaler = torch.amp.GradScaler(device.type, enabled=cuda)  # pyright: ignore[reportPrivateImportUsage]
     for epoch in range(first, epochs):
         samplers[0].set_epoch(epoch)
         model.train()
