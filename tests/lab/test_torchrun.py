@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import nn
 
 from ahsar.errors import AhsarError, WorkloadError
-from ahsar.lab import data, processes, trial, workload
+from ahsar.lab import data, paradigms, processes, trial, workload
 from tests.lab import tiny
 from tests.ranks import together
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("torchrun")  # one start of the processes s
 # name of a trial: paradigm, model, arm
 TRIALS = {
     "bptt": ("bptt", "snntorch-conv", "ahsar"),
-    "baseline": ("bptt", "spikingjelly-conv", "baseline"),
+    "constant": ("bptt", "spikingjelly-conv", "constant@0.3"),
     "tbptt": ("tbptt", "snntorch-conv", "ahsar"),
     "ottt": ("ottt", "spikingjelly-conv", "shuffled"),
     "sltt": ("sltt", "spikingjelly-conv", "ahsar"),
@@ -41,13 +41,28 @@ def spec_of(folder: Path, paradigm: str = "bptt", model: str = "snntorch-conv", 
 
 
 def trials(folder: Path) -> dict[str, Any]:
-    found = {}
+    found, sizes = {}, []
+    build = paradigms.build
+
+    def watched(spec: workload.Workload) -> Any:
+        """The paradigm, which notes the sizes of the batches that it learns from."""
+        paradigm: Any = build(spec)
+        learn = paradigm.learn
+        paradigm.learn = lambda *args: sizes.append(len(args[2])) or learn(*args)
+        return paradigm
+
     for name, (paradigm, model, arm) in TRIALS.items():
         spec = spec_of(folder, paradigm, model)
         points: list[Any] = []
         keep = folder / f"{name}.pt"
-        record = trial.run(spec, data.load(spec), arm, 3, accelerator="cpu", report=points.append, keep=keep)
-        found[name] = {"record": record, "points": len(points)}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(paradigms, "build", watched)
+            record = trial.run(spec, data.load(spec), arm, 3, accelerator="cpu", report=points.append, keep=keep)
+        found[name] = {"record": record, "points": len(points), "sizes": sizes.copy()}
+        sizes.clear()
+        if keep.exists():
+            state = torch.load(keep, weights_only=True)["homeostat"]
+            found[name]["slow loop"] = [state[key] for key in ("epochs", "gain", "metric_mean", "metric_variance")]
     return found
 
 
@@ -66,6 +81,7 @@ def work(_: None) -> dict[str, Any]:
     normed = spec_of(folder, "bptt", "spikingjelly-conv", "\nbatch_norm = true")
     found["normed"] = trial.run(normed, data.load(normed), "ahsar", 3, accelerator="cpu")
     found["by hand"] = by_hand()
+    found["share"] = [part.tolist() for part in processes.share(torch.arange(6.0).view(6, 1), torch.arange(6))]
     for name, call in {
         "drift": lambda: processes.check_agreement(0.5 + dist.get_rank()),
         "nan": lambda: processes.check_agreement(float("nan")),
@@ -125,8 +141,15 @@ def test_two_processes_are_one(ranks: list[dict[str, Any]], alone: dict[str, Any
     assert first["digest"] == second["digest"]  # bit for bit: processes never drift apart
     start, end = wanted["curve"][0], wanted["curve"][-1]
     assert start["val_loss"] != pytest.approx(end["val_loss"], abs=1e-3)  # it has learned
-    if TRIALS[name][2] != "baseline":
-        assert end["gain"] != 1.0 and end["scales"] != start["scales"]
+    assert (end["scales"] != start["scales"]) == (name != "constant")
+    closed, other = ranks[0]["trials"][name]["slow loop"], alone[name]["slow loop"]
+    assert closed == pytest.approx(other, abs=1e-5) and closed[0] == 2
+
+
+def test_each_process_learns_from_its_share(ranks: list[dict[str, Any]], alone: dict[str, Any]) -> None:
+    assert all(alone[name]["sizes"] == [16] * 15 for name in TRIALS)
+    assert all(rank["trials"][name]["sizes"] == [8] * 15 for rank in ranks for name in TRIALS)
+    assert [rank["share"] for rank in ranks] == [[[[0.0], [2.0], [4.0]], [0, 2, 4]], [[[1.0], [3.0], [5.0]], [1, 3, 5]]]
 
 
 def test_the_first_process_alone_reports_and_keeps(ranks: list[dict[str, Any]]) -> None:
