@@ -1,4 +1,4 @@
-"""The command line: `ahsar inspect | run | compare | report | tune | workloads`."""
+"""The command line: `ahsar inspect | run | compare | report | figures | tune | workloads`."""
 
 import sys
 

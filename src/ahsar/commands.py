@@ -62,7 +62,7 @@ def workloads() -> None:
 @app.command()
 def run(
     workload: Name,
-    arm: Annotated[str, typer.Option("--arm", help="baseline, ahsar, attached, shuffled or constant@SCALE.")] = "ahsar",
+    arm: Annotated[str, typer.Option("--arm", help="A placebo, constant@SCALE or RIVAL[@NUMBER].")] = "ahsar",
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     quick: Quick = False,
     data: Data = None,
@@ -80,7 +80,10 @@ def run(
 @app.command()
 def compare(
     workload: Name,
-    arm_names: Annotated[str | None, typer.Option("--arms", help="Comma-separated; default: all.")] = None,
+    arm_names: Annotated[
+        str | None,
+        typer.Option("--arms", help="Comma-separated; default: all but rivals, e.g. baseline,ahsar,rivals,lr@4."),
+    ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Pairs; default: the workload's.")] = None,
     quick: Quick = False,
     data: Data = None,
@@ -93,7 +96,7 @@ def compare(
     accelerator: Device = "auto",
     precision: Precision = "32-true",
 ) -> None:
-    """Compare AHSAR with its baseline and placebos over paired seeds; run again, it goes on where it stopped."""
+    """Compare AHSAR with its baseline, placebos and rivals over paired seeds; run again, it goes on where it stopped."""
     from .lab import arms
     from .lab.cluster import check
     from .lab.compare import Plan
@@ -138,6 +141,24 @@ def report(
         _print(page.write(folder))
     if len(folders) > 1:
         _print(page.combine(folders, out or Path("runs/combined")))
+
+
+@app.command()
+def figures(
+    name: Annotated[str, typer.Argument(help="fig2: learning by constant scale; fig4: rates of the layers by constant scale.")],
+    folders: Annotated[list[Path], typer.Argument(help="Results folders of `ahsar compare`; one panel each.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where NAME.png and NAME.svg go; default: the first folder.")
+    ] = None,
+) -> None:
+    """Draw a counterpart of the paper's figure 2 or 4, for print, from finished comparisons with constant scales."""
+    from .lab.report import fig2, fig4
+
+    known = {"fig2": fig2.write, "fig4": fig4.write}
+    if name not in known:
+        raise ResultsError(f"unknown figure {name!r}: choose from {', '.join(known)}")
+    for path in known[name](folders, out or folders[0]):
+        _print(path)
 
 
 @app.command()

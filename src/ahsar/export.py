@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from .attach import Found, attach, discover
+from .counting import counted
 from .errors import ExportError
 from .layer import layers_of
 from .snapshot import in_mode, untouched
@@ -120,23 +121,7 @@ def _relative(before: float, after: float) -> float:
 
 def _rates(model: nn.Module, found: list[Found], run: Callable[[Any], Any], inputs: list[Any]) -> dict[str, float]:
     """Spikes per neuron and time step of each layer that ran, in eval mode and without gradients."""
-    spikes, counts = dict.fromkeys((item.name for item in found), 0.0), dict.fromkeys((item.name for item in found), 0)
-
-    def count(item: Found) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            assert item.adapter is not None
-            fired = item.adapter.spikes(module, output)
-            spikes[item.name] += torch.count_nonzero(fired).item()
-            counts[item.name] += fired.numel()
-
-        return hook
-
-    handles = [item.module.register_forward_hook(count(item)) for item in found]
-    try:
-        with in_mode(model, training=False), untouched(model), torch.no_grad():
-            for batch in inputs:
-                run(batch)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {name: spikes[name] / counts[name] for name in spikes if counts[name]}
+    with counted(found) as spikes, in_mode(model, training=False), untouched(model), torch.no_grad():
+        for batch in inputs:
+            run(batch)
+    return spikes.rates

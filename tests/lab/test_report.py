@@ -16,7 +16,7 @@ from ahsar.lab.report import page
 from ahsar.lab.report.figures import draw
 from ahsar.lab.report.records import best_constant, read
 from ahsar.lab.report.summary import markdown, summarise, table
-from ahsar.lab.report.tables import header, parts, rows
+from ahsar.lab.report.tables import header, parts, price_rows, rows
 from ahsar.lab.report.words import findings, headline
 
 GRID = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
@@ -148,6 +148,38 @@ def test_the_summary_holds_what_is_promised() -> None:
     assert ours["pareto"]["mean_rate"] == pytest.approx(ours["mean_rate"] / got["arms"]["baseline"]["mean_rate"])
     assert got["arms"]["baseline"]["speedup"] is None
     assert json.loads(json.dumps(got, allow_nan=False)) == got
+
+
+def test_neurobench_names_and_numbers() -> None:
+    rows = records(("baseline", "ahsar", "constant@0.5", "constant@0.7"), seeds=2)
+    old = summarise(rows)["neurobench"]["ahsar"]  # without the fields that records have since
+    assert old["footprint"] is None and old["synaptic_operations"] == dict.fromkeys(
+        ("Effective_MACs", "Effective_ACs", "Dense")
+    )
+    for row in rows:
+        row |= {"footprint": 4000, "connection_sparsity": 0.25, "mean_rate": 0.1 + 0.2 * row["seed"]}
+        row["synops"] = {"acs": 9.0, "macs": 8.0, "effective_acs": 5.0 + row["seed"], "effective_macs": 6.0, "dense": 20.0}
+    got = summarise(rows)
+    assert list(got["neurobench"]) == list(got["arms"]) == ["baseline", "ahsar", "constant"]
+    ours = got["neurobench"]["ahsar"]
+    assert ours["classification_accuracy"] == got["arms"]["ahsar"]["final_test"]["mean"]
+    assert ours["activation_sparsity"] == pytest.approx(0.8)
+    assert (ours["footprint"], ours["connection_sparsity"]) == (4000, 0.25)
+    assert ours["synaptic_operations"] == {"Effective_MACs": 6.0, "Effective_ACs": 5.5, "Dense": 20.0}
+    for row in rows:
+        row["metric"] = "top-5"
+    assert summarise(rows)["neurobench"]["ahsar"]["classification_accuracy"] is None
+
+
+def test_every_arm_has_its_price() -> None:
+    got = summarise(records(("baseline", "ahsar"), seeds=2))
+    cells = {row[0]: row for row in price_rows(got)}
+    ours = got["arms"]["ahsar"]
+    ratio = ours["energy_proxy_nj"] / got["arms"]["baseline"]["energy_proxy_nj"]
+    assert cells["AHSAR"][-1] == f"{ours['energy_proxy_nj'] / 1000:.3g} µJ ({ratio:.2f}×)"
+    assert cells["AHSAR"][-2] == "300 k (1.00×)" and cells["baseline"][-2] == "300 k"
+    none = summarise(records(("ahsar",), seeds=1, failed=True))
+    assert price_rows(none)[0][1:] == ["–"] * 6
 
 
 def test_the_best_constant_has_the_fewest_steps_and_then_the_best_end() -> None:
@@ -334,7 +366,7 @@ def test_a_report_that_fails_touches_nothing(tmp_path: Path, monkeypatch: pytest
     def fail(*_: Any) -> str:
         raise OSError("disk full")
 
-    monkeypatch.setattr(page, "_render", fail)
+    monkeypatch.setattr(page, "render", fail)
     with pytest.raises(OSError, match="disk full"):
         page.write(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

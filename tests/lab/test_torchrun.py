@@ -27,6 +27,8 @@ TRIALS = {
     "tbptt": ("tbptt", "snntorch-conv", "ahsar"),
     "ottt": ("ottt", "spikingjelly-conv", "shuffled"),
     "sltt": ("sltt", "spikingjelly-conv", "ahsar"),
+    "eprop": ("eprop", "mlp", "ahsar"),  # writes gradients by hand, as the next one does
+    "stdp": ("stdp", "spikingjelly-conv", "ahsar"),
 }
 
 
@@ -35,6 +37,10 @@ def spec_of(folder: Path, paradigm: str = "bptt", model: str = "snntorch-conv", 
     file = tiny.write(folder, steps=15, name=f"{paradigm}-{model}")
     text = file.read_text().replace("test_limit", "train_limit = 100\ntest_limit").replace("5e-3", "3e-2")
     text = text.replace("snntorch-conv", model)
+    if paradigm == "stdp":
+        text = text.replace('"adam"', '"sgd"')
+    if model == "mlp":
+        text = text.replace("widths = [4, 4]", "width = 16").replace("strides = [2, 1]", "depth = 2")
     every = "every = 1\n" if paradigm == "sltt" else ""
     file.write_text(f'{text.replace("time_steps = 2", "time_steps = 2" + more)}\n[paradigm]\nname = "{paradigm}"\n{every}')
     return workload.load(file)

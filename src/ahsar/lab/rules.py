@@ -1,8 +1,10 @@
 """Which data, model and paradigm fit together: what cannot work is refused when a workload is read, naming both."""
 
 from ahsar.errors import WorkloadError
-from ahsar.lab.sections import CONVOLUTIONAL, EVENTS, Data, Model, Paradigm
+from ahsar.lab.sections import CONVOLUTIONAL, EVENTS, IMAGES, SMALL, Data, Model, Optimizer, Paradigm
 
+# Data whose samples are (T, F).
+FLAT = ("shd",)
 # Paradigms that call the network once per time step, and the networks that can be called so.
 STEPWISE = ("tbptt", "ottt", "sltt", "eprop", "decolle", "stdp")
 _BY_STEPS = ("snntorch-conv", "spikingjelly-conv", "spikingjelly-vgg", "vgg11", "resnet18", "sew-resnet18", "mlp", "recurrent")
@@ -28,6 +30,7 @@ _ONLY = {
     "decolle": (("spikingjelly-conv", "mlp"), "every layer needs a local read-out"),
     "stdp": (("spikingjelly-conv", "mlp"), "the local rule is defined between the spikes before and after one synapse"),
 }
+_HAS = "`depth` layers of `width` neurons and nothing between"
 
 
 def check(data: Data, model: Model, paradigm: Paradigm) -> None:
@@ -44,6 +47,10 @@ def check(data: Data, model: Model, paradigm: Paradigm) -> None:
         )
     if data.time_steps not in (0, model.time_steps):
         raise WorkloadError(f"data.time_steps = {data.time_steps}: must equal model.time_steps = {model.time_steps}")
+    if data.name in FLAT and model.name not in SMALL:
+        raise WorkloadError(
+            f"data.name = {data.name!r} has no pixels for model.name = {model.name!r}; choose a model from {', '.join(SMALL)}"
+        )
     wrong = [name for name in data.augment if name.startswith("event-") != (data.name in EVENTS)]
     if wrong:
         kind = "events" if data.name in EVENTS else "images"
@@ -60,6 +67,19 @@ def check(data: Data, model: Model, paradigm: Paradigm) -> None:
                 f"paradigm.name = {paradigm.name!r} cannot train model.name = {model.name!r}: {reason}; "
                 f"choose a model from {', '.join(models)}"
             )
+    if model.neuron == "plif" and paradigm.name in ("rate-bp", "eprop"):
+        raise WorkloadError(
+            f"model.neuron = 'plif': paradigm.name = {paradigm.name!r} gives its time constants no gradient; choose lif or if"
+        )
+    if paradigm.name == "conversion" and data.name in EVENTS:
+        raise WorkloadError(
+            f"paradigm.name = 'conversion' cannot use data.name = {data.name!r}: the analogue net sees one image, not frames; "
+            f"choose from {', '.join(IMAGES)}"
+        )
+    if paradigm.name == "conversion" and model.neuron != "if":
+        raise WorkloadError(
+            f"paradigm.name = 'conversion' makes IF neurons, but model.neuron = {model.neuron!r}; set model.neuron = 'if'"
+        )
     if paradigm.name in ("ottt", "sltt") and model.neuron != "lif":
         raise WorkloadError(
             f"paradigm.name = {paradigm.name!r} has no neuron for model.neuron = {model.neuron!r}; choose model.neuron = 'lif'"
@@ -75,7 +95,23 @@ def check(data: Data, model: Model, paradigm: Paradigm) -> None:
         raise WorkloadError(f"paradigm.every = {paradigm.every}: out of range [0, model.time_steps = {model.time_steps}]")
 
 
+def check_optimizer(paradigm: Paradigm, optimizer: Optimizer) -> None:
+    """Refuse optimisers that would not do what the paradigm means.
+
+    Raises:
+        WorkloadError: naming both sides and the cure.
+    """
+    if paradigm.name == "stdp" and optimizer.name != "sgd":
+        raise WorkloadError(
+            f"paradigm.name = 'stdp' gives weight changes, which optimizer.name = {optimizer.name!r} would rescale; "
+            "set optimizer.name = 'sgd'"
+        )
+
+
 def _check_shape(model: Model) -> None:
+    for field in ("hidden", "batch_norm"):
+        if model.name in SMALL and getattr(model, field):
+            raise WorkloadError(f"model.{field}: not for model.name = {model.name!r}, which has {_HAS}; leave it out")
     if model.widths or model.strides:
         if model.name not in CONVOLUTIONAL:
             raise WorkloadError(f"model.widths and model.strides: not for model.name = {model.name!r}; give width and depth")

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ahsar.lab import arms, models, monitor, outputs, paradigms, processes, provenance
+from ahsar.lab import arms, evaluation, models, operations, outputs, paradigms, processes, provenance
 from ahsar.lab.batches import batches
 from ahsar.lab.data import Pair, Splits, augment
-from ahsar.lab.paradigms import Paradigm
 from ahsar.lab.workload import Workload
 
 Record = dict[str, Any]
@@ -46,7 +45,8 @@ def header(workload: Workload, arm: str, seed: int) -> Record:
         "margin": workload.target.margin,
         "curve": [],
         **dict.fromkeys(("steps_to_target", "seconds_to_target", "final_test", "final_val", "mean_rate", "spikes")),
-        **dict.fromkeys(("synops", "energy_proxy_nj", "seconds", "seconds_with_evaluation", "digest")),
+        **dict.fromkeys(("synops", "energy_proxy_nj", "operations", "footprint", "connection_sparsity")),
+        **dict.fromkeys(("seconds", "seconds_with_evaluation", "digest")),
     }
 
 
@@ -64,7 +64,7 @@ def run(
 ) -> Record:
     """Train and score; deterministic for a seed on one machine. Initialisation, data order and evaluation steps depend on
     the seed alone, so arms are paired. Under torchrun every process calls it alike, and the trial is that of one process up
-    to rounding, but for batch norm and an arm's penalty, which each process takes from its share of the batch.
+    to rounding, but for what batch norm and some arms take from a batch as a whole: each process has its share of it.
 
     Args:
         report: called with every point of the curve as it comes, in the first process.
@@ -101,7 +101,7 @@ def run(
     def evaluate(step: int) -> None:
         nonlocal closed
         processes.average_statistics(model)
-        correct, loss, activity = _evaluate(wrapped, paradigm, val, workload.budget.batch_size)
+        correct, loss, activity = evaluation.evaluate(wrapped, paradigm, val, workload.budget.batch_size)
         processes.check_agreement(loss)
         if homeostat is not None and passes > closed:
             homeostat.epoch(correct)
@@ -144,8 +144,10 @@ def run(
             begun = clock()
 
     record["final_val"] = record["curve"][-1]["val_metric"]
-    record["final_test"], _, activity = _evaluate(wrapped, paradigm, test, workload.budget.batch_size)
+    record["final_test"], _, activity = evaluation.evaluate(wrapped, paradigm, test, workload.budget.batch_size)
     record.update(activity.per_sample())
+    record.update(evaluation.count(wrapped, paradigm, test, workload.budget.batch_size))
+    record.update(operations.static(model))
     record["seconds"], record["seconds_with_evaluation"] = seconds, time.perf_counter() - started
     record["digest"] = outputs.digest(model)
     if keep is not None and processes.first():
@@ -178,21 +180,6 @@ def _step_in_precision(model: Any, fabric: Any) -> None:
         return out.float() if isinstance(out, Tensor) and out.dtype in (torch.float16, torch.bfloat16) else out
 
     model.step = cast
-
-
-@torch.no_grad()
-def _evaluate(model: Any, paradigm: Paradigm, pair: Any, size: int) -> tuple[float, float, monitor.Activity]:
-    """Accuracy, cross-entropy and activity in eval mode."""
-    x, y = pair
-    model.eval()
-    size = max(size, 128)
-    with monitor.watch(model.module) as activity:
-        scores = torch.cat([paradigm.scores(model, x[i : i + size]).float() for i in range(0, len(y), size)])
-    activity.samples = len(y)
-    model.train()
-    loss = torch.nn.functional.cross_entropy(scores, y).item()
-    # a quotient of whole numbers, so that 350 of 1000 is 0.35 and meets a target of 0.35
-    return int((scores.argmax(1) == y).sum()) / len(y), loss, activity
 
 
 def _clock(device: torch.device) -> Callable[[], float]:

@@ -40,6 +40,7 @@ class Workload:
         if len(set(self.constant.grid)) != len(self.constant.grid):
             raise WorkloadError("constant.grid names a scale twice; every scale is one arm")
         rules.check(self.data, self.model, self.paradigm)
+        rules.check_optimizer(self.paradigm, self.optimizer)
 
     @property
     def hash(self) -> str:

@@ -18,12 +18,13 @@ CLASSES = 4
 
 def workload(paradigm: str, model: str = "spikingjelly-conv", steps: int = 4, **fields: Any) -> Workload:
     """T = `steps`; fields of the model and of the paradigm's section are told apart by their names."""
-    own = {key: fields.pop(key) for key in ("chunk", "blend", "every") if key in fields}
+    own = {key: fields.pop(key) for key in ("chunk", "blend", "every", "ann_steps") if key in fields}
     shape = {"name": model, "widths": (6, 8), "strides": (1, 2), "time_steps": steps, "hidden": 7}
     return Workload(
         name="small", title="for tests", quick=False,
         data=Data(name="digits", val_size=300, test_limit=300), model=Model(**{**shape, **fields}),
-        optimizer=Optimizer(name="adam", lr=2e-2), budget=Budget(steps=120, batch_size=32, eval_every=120),
+        optimizer=Optimizer(name="sgd" if paradigm == "stdp" else "adam", lr=2e-2),
+        budget=Budget(steps=120, batch_size=32, eval_every=120),
         target=Target(metric="accuracy", value=0.9), seeds=Seeds(count=1), constant=Constant(grid=(0.5, 0.7)),
         paradigm=Paradigm(name=paradigm, **own),
     )  # fmt: skip

@@ -13,7 +13,15 @@ from tests.lab.paradigms.small import workload
 
 @pytest.mark.parametrize(
     ("paradigm", "fields"),
-    [("tbptt", {}), ("tbptt", {"model": "snntorch-conv", "chunk": 1}), ("tet", {}), ("ottt", {}), ("sltt", {"every": 2})],
+    [
+        ("tbptt", {}),
+        ("tbptt", {"model": "snntorch-conv", "chunk": 1}),
+        ("tet", {}),
+        ("ottt", {}),
+        ("sltt", {"every": 2}),
+        ("conversion", {"neuron": "if", "ann_steps": 30}),
+        ("stdp", {}),
+    ],
 )
 def test_attached_equals_the_baseline_bit_for_bit(paradigm: str, fields: dict[str, Any]) -> None:
     spec = workload(paradigm, **{"widths": (8, 8), "hidden": 0, **fields})

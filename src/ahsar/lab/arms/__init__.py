@@ -1,5 +1,6 @@
 """The arms of a comparison: what is done to the thresholds, or in their place, while everything else stays the same."""
 
+from importlib import import_module
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -7,6 +8,8 @@ from torch.optim import Optimizer
 
 from ahsar.errors import WorkloadError
 from ahsar.homeostat import Homeostat
+from ahsar.lab.rules import STEPWISE
+from ahsar.lab.sections import CONVOLUTIONAL
 from ahsar.lab.workload import Workload
 
 CONSTANT = "constant"
@@ -17,7 +20,36 @@ PLACEBOS = {
     CONSTANT: "placebo: one fixed scale for all layers, from a grid; its best is found with hindsight",
     "shuffled": "placebo: the controller, with each layer's scale given to the next layer",
 }
-RIVALS: dict[str, str] = {}
+# Each has one number that can be tuned, written NAME@NUMBER.
+RIVALS = {
+    "lr": "the baseline with its learning rate times NUMBER",
+    "learnable": "a learnable threshold scale per layer, its learning rate times NUMBER",
+    "rate-loss": "NUMBER times the squared distance of every layer's rate from the set-point is added to the loss",
+    "adaptation": "every spike raises its neuron's threshold by NUMBER thresholds, which decays over time steps",
+    "ds-atgo": "every layer's threshold is NUMBER times mean plus standard deviation of its membranes, per time step",
+    "fluctuation": "initial weights are scaled until the membranes' standard deviation is the threshold over NUMBER",
+    "tebn": "a learnable scale per time step behind every batch norm, its learning rate times NUMBER",
+}
+# What a rival may be tuned over: equally many numbers for all, so that none is tuned better; the middle one is its default.
+GRIDS: dict[str, tuple[float, ...]] = {
+    "lr": (0.5, 2, 5),
+    "learnable": (1, 3, 10),
+    "rate-loss": (0.01, 0.1, 1),
+    "adaptation": (0.05, 0.2, 0.5),
+    "ds-atgo": (0.5, 1, 2),
+    "fluctuation": (0.5, 1, 2),
+    "tebn": (0.3, 1, 3),
+}
+ALL_RIVALS = "rivals"
+_WHERE = {
+    "lr": ("retuned", "Retuned"),
+    "learnable": ("learnable", "Learnable"),
+    "rate-loss": ("rate_loss", "RateLoss"),
+    "adaptation": ("adaptation", "Adaptation"),
+    "ds-atgo": ("ds_atgo", "DSATGO"),
+    "fluctuation": ("fluctuation", "Fluctuation"),
+    "tebn": ("tebn", "TEBN"),
+}
 ARMS = {**PLACEBOS, **RIVALS}
 
 
@@ -43,7 +75,10 @@ class Arm(Protocol):
 
 
 def expand(names: list[str] | None, workload: Workload) -> list[str]:
-    """The arms to run: the placebos by default; `constant` becomes one arm per scale of the workload's grid, `constant@0.5`.
+    """The arms to run: the placebos by default.
+
+    `constant` becomes one arm per scale of the workload's grid, `constant@0.5`; a rival without a number gets its default,
+    `lr@2`; and `rivals` becomes all of them, but for those that the workload's network or paradigm cannot take.
 
     Raises:
         WorkloadError: an unknown arm.
@@ -52,15 +87,17 @@ def expand(names: list[str] | None, workload: Workload) -> list[str]:
     for name in names or list(PLACEBOS):
         if name == CONSTANT:
             arms += [f"{CONSTANT}@{scale:g}" for scale in workload.constant.grid]
+        elif name == ALL_RIVALS:
+            arms += [with_number(rival) for rival in RIVALS if fits(rival, workload)]
         else:
             build(name)
-            arms.append(name)
+            arms.append(with_number(name))
     return list(dict.fromkeys(arms))
 
 
-def fits(name: str, workload: Workload) -> bool:
-    """Whether an arm can be used on the workload's network."""
-    return True
+def with_number(name: str) -> str:
+    """The arm's full name: a rival without a number gets its default, the middle of its grid."""
+    return f"{name}@{GRIDS[name][len(GRIDS[name]) // 2]:g}" if name in RIVALS else name
 
 
 def build(name: str) -> Arm:
@@ -71,7 +108,7 @@ def build(name: str) -> Arm:
     """
     from ahsar.lab.arms import placebos
 
-    kind, _, number = name.partition("@")
+    kind, _, number = with_number(name).partition("@")
     strength = _number(number)
     if name in ("baseline", "ahsar", "attached", "shuffled"):
         return {
@@ -80,12 +117,28 @@ def build(name: str) -> Arm:
         }[name]()  # fmt: skip
     if kind == CONSTANT and strength is not None:
         return placebos.Constant(strength)
-    raise WorkloadError(f"unknown arm {name!r}: choose from {', '.join(ARMS)}, or {CONSTANT}@SCALE")
+    if kind in RIVALS and strength is not None:
+        file, cls = _WHERE[kind]
+        return getattr(import_module(f"ahsar.lab.arms.{file}"), cls)(strength)
+    raise WorkloadError(f"unknown arm {name!r}: choose from {', '.join(ARMS)}, {CONSTANT}@SCALE or RIVAL@NUMBER")
+
+
+def fits(rival: str, workload: Workload) -> bool:
+    """Whether the network and the paradigm can take the rival, as far as the workload says."""
+    model, paradigm = workload.model, workload.paradigm.name
+    if rival == "tebn":
+        normed = model.batch_norm if model.name in CONVOLUTIONAL else model.name in ("vgg11", "resnet18", "sew-resnet18")
+        return normed and model.name != "snntorch-conv" and paradigm not in STEPWISE
+    if rival == "fluctuation":  # nothing that it could scale stands between attention and its neurons
+        return model.name not in ("spikformer", "qkformer", "spike-driven-transformer")
+    if rival in ("adaptation", "ds-atgo"):
+        return paradigm not in ("ottt", "sltt")
+    return True
 
 
 def _number(text: str) -> float | None:
-    """0.5 for "0.5"; None for what is no positive number."""
+    """0.5 for "0.5"; None for what is no positive, finite number."""
     try:
-        return float(text) if float(text) > 0 else None
+        return float(text) if 0 < float(text) < float("inf") else None
     except ValueError:
         return None

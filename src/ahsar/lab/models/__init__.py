@@ -1,7 +1,7 @@
 """Spiking networks of the lab: every one maps a batch to logits per time step and resets its own state.
 
-Input is a static batch `[N, C, H, W]`, shown at every time step, or an event batch `[N, T, C, H, W]`; output is
-`[T, N, classes]`. The readout is linear, so every spiking layer is a hidden one.
+Input is a static batch `[N, C, H, W]` or `[N, F]`, shown at every time step, or a batch of sequences `[N, T, C, H, W]` or
+`[N, T, F]`; output is `[T, N, classes]`. The readout is linear, so every spiking layer is a hidden one.
 
 A network is built for the paradigm of that name, which decides the class of its neurons; its `time_steps` is T. For a
 paradigm that goes step by step (`ahsar.lab.rules.STEPWISE`) `begin()` begins a sequence, `step(frame)` gives the logits
@@ -15,7 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
+from ahsar.lab.sections import SMALL
 from ahsar.lab.workload import Workload
+
+# Spiking layers, each with the linear layers whose sum is its current, and the readout.
+Synapses = tuple[list[tuple[nn.Module, list[nn.Linear]]], nn.Linear]
 
 _WHERE = {
     "snntorch-conv": ("snntorch_conv", "SnntorchConv"),
@@ -33,7 +37,8 @@ _WHERE = {
 
 
 def build(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn.Module:
-    """The workload's network for samples of `sample_shape`: `(C, H, W)`, or `(T, C, H, W)` for events.
+    """The workload's network for samples of `sample_shape`: `(C, H, W)`, or `(T, C, H, W)` for events; fully connected and
+    recurrent ones also take `(F,)`, or `(T, F)` for sequences.
 
     Weights come from torch's global generator with each framework's default initialisation.
 
@@ -41,17 +46,23 @@ def build(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn
         WorkloadError: the samples are too small for the strides, or of a shape that the network does not take.
     """
     spec = workload.model
-    if len(sample_shape) == 4 and sample_shape[0] != spec.time_steps:
+    if len(sample_shape) not in (3, 4) and not (spec.name in SMALL and len(sample_shape) in (1, 2)):
+        flat = " or flat ones, (F,) or (T, F)" if spec.name in SMALL else ""
+        raise WorkloadError(f"samples of shape {sample_shape}: {spec.name} takes (C, H, W) or (T, C, H, W){flat}")
+    if is_sequence(sample_shape) and sample_shape[0] != spec.time_steps:
         raise WorkloadError(f"model.time_steps = {spec.time_steps}: the samples have {sample_shape[0]} frames; make them equal")
-    if len(sample_shape) not in (3, 4):
-        raise WorkloadError(f"samples of shape {sample_shape}: the lab's networks take (C, H, W) or (T, C, H, W)")
     file, cls = _WHERE[spec.name]
     return getattr(import_module(f"ahsar.lab.models.{file}"), cls)(spec, sample_shape, classes, workload.paradigm.name)
 
 
+def is_sequence(sample_shape: tuple[int, ...]) -> bool:
+    """Whether a sample has a time axis: `(T, C, H, W)` and `(T, F)` have, `(C, H, W)` and `(F,)` have not."""
+    return len(sample_shape) in (2, 4)
+
+
 def frames(x: Tensor, time_steps: int) -> Tensor:
-    """What each time step sees, `[T, N, ...]`: events `[N, T, ...]` time first, an image `[N, C, H, W]` T times."""
-    return x.transpose(0, 1) if x.dim() == 5 else x.expand(time_steps, *x.shape)
+    """What each time step sees, `[T, N, ...]`: sequences `[N, T, ...]` time first, a static batch `[N, ...]` T times."""
+    return x.transpose(0, 1) if is_sequence(x.shape[1:]) else x.expand(time_steps, *x.shape)
 
 
 def unroll(network: nn.Module, x: Tensor, time_steps: int) -> Tensor:

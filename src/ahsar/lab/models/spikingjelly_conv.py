@@ -4,7 +4,7 @@ from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 from ahsar.lab import workload
-from ahsar.lab.models import side_after, unroll
+from ahsar.lab.models import is_sequence, side_after, unroll
 from ahsar.lab.rules import STEPWISE
 
 
@@ -66,8 +66,8 @@ class Show(nn.Module):
 
 
 def as_sequence(x: Tensor) -> Tensor:
-    """Time-first input: frames `[N, T, C, H, W]` become `[T, N, C, H, W]`, an image `[N, C, H, W]` `[1, N, C, H, W]`."""
-    return x.transpose(0, 1).contiguous() if x.dim() == 5 else x.unsqueeze(0)
+    """Time-first input: sequences `[N, T, ...]` become `[T, N, ...]`, a static batch `[N, ...]` `[1, N, ...]`."""
+    return x.transpose(0, 1).contiguous() if is_sequence(x.shape[1:]) else x.unsqueeze(0)
 
 
 def make_head(spec: workload.Model, features: int, classes: int, paradigm: str = "bptt") -> nn.Sequential:

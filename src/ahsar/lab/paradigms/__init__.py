@@ -1,6 +1,7 @@
 """Ways to train: each is one file with the same four functions, so that model, data and arm do not know which one runs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from typing import Protocol
 
@@ -61,7 +62,8 @@ class Paradigm(Protocol):
 def build(workload: Workload) -> Paradigm:
     """The paradigm that the workload names."""
     file, cls = _WHERE[workload.paradigm.name]
-    return getattr(import_module(f"ahsar.lab.paradigms.{file}"), cls)(workload.paradigm)
+    spec = replace(workload.paradigm, ann_steps=workload.paradigm.ann_steps or workload.budget.steps)
+    return getattr(import_module(f"ahsar.lab.paradigms.{file}"), cls)(spec)
 
 
 def descend(optimizer: Optimizer, loss: Tensor, backward: Backward) -> Tensor:

@@ -8,8 +8,9 @@ import numpy as np
 
 from ahsar.lab import stats
 from ahsar.lab.report import style
+from ahsar.lab.report.curves import middle_half, steps_of
 from ahsar.lab.report.heatmaps import layers
-from ahsar.lab.report.records import Record, arms_of, best_constant, column, constant_scale, known
+from ahsar.lab.report.records import Record, arms_of, best_constant, best_rivals, column, constant_scale, is_rival, known
 from ahsar.lab.report.tables import count
 
 if TYPE_CHECKING:
@@ -23,17 +24,19 @@ NOTHING = "No trial finished, so there is nothing to draw.\nThe report lists the
 def draw(records: Iterable[Record], out: Path) -> list[Path]:
     """Draw all pictures into the folder `out` as PNG files; returns their paths, in the order of the page.
 
-    learning.png, survival.png, layers.png, spikes.png, and scales.png where two or more constant scales finished.
+    learning.png, survival.png, layers.png, spikes.png, and scales.png where two or more constant scales finished. Of every
+    rival the pictures show the best of its numbers; the table has them all.
     """
     rows = list(records)
     every = arms_of(rows)
     best = best_constant(rows)
-    shown = {arm: trials for arm, trials in every.items() if arm in ("baseline", "ahsar", best, "shuffled")}
+    rivals = best_rivals(rows)
+    shown = {arm: trials for arm, trials in every.items() if arm in ("baseline", "ahsar", best, "shuffled", *rivals)}
     made = {
         "learning": learning(shown),
         "survival": survival(shown),
         "layers": layers(every),
-        "spikes": spikes(every),
+        "spikes": spikes({arm: trials for arm, trials in every.items() if not is_rival(arm) or arm in rivals}),
     }
     if sum(constant_scale(arm) is not None for arm in every) > 1:
         made["scales"] = scales(every)
@@ -48,16 +51,14 @@ def learning(arms: Arms) -> "Figure":
     first = next(iter(arms.values()))[0]
     ends: list[tuple[float, str, str]] = []
     for arm, trials in arms.items():
-        steps = np.unique([point["step"] for trial in trials for point in trial["curve"]]).astype(float)
         last = max(point["seconds"] for trial in trials for point in trial["curve"])
-        for ax, key, grid in ((axes[0], "step", steps), (axes[1], "seconds", np.linspace(0, last, 120))):
-            curves = np.array([_at(trial, key, grid) for trial in trials])
-            enough = np.isfinite(curves).sum(axis=0) > len(trials) / 2  # past it the median would drop the slow ones
-            if not enough.any():
+        for ax, key, grid in ((axes[0], "step", steps_of(trials)), (axes[1], "seconds", np.linspace(0, last, 120))):
+            where, (low, middle, high) = middle_half(trials, key, grid)
+            if not where.size:
                 continue
-            low, middle, high = np.nanquantile(curves[:, enough], [0.25, 0.5, 0.75], axis=0)
-            _line(ax, arm, grid[enough], middle)
-            ax.fill_between(grid[enough], low, high, color=style.colour(arm), alpha=0.13, linewidth=0)
+            _line(ax, arm, where, middle)
+            if not is_rival(arm):  # their bands would hide the lines
+                ax.fill_between(where, low, high, color=style.colour(arm), alpha=0.13, linewidth=0)
             if ax is axes[1]:
                 ends.append((float(middle[-1]), style.name(arm), style.colour(arm)))
     for ax in axes:
@@ -197,18 +198,9 @@ def _empty(made: "Figure", axes: "Sequence[Axes]") -> "Figure":
 
 
 def _line(ax: "Axes", arm: str, x: np.ndarray, y: np.ndarray, **options: Any) -> None:
-    wide, level = (2.4, 4) if arm == "ahsar" else (1.8, 3)
+    wide, level = (2.4, 4) if arm == "ahsar" else (1.3, 2.5) if is_rival(arm) else (1.8, 3)
     dashes = style.DASHES.get(arm.partition("@")[0], "-")
     ax.plot(x, y, color=style.colour(arm), linewidth=wide, linestyle=dashes, zorder=level, **options)
-
-
-def _at(trial: Record, key: str, grid: np.ndarray) -> np.ndarray:
-    """The trial's curve read at `grid`, NaN past its end and where the metric is not finite."""
-    points = [(point[key], np.nan if point["val_metric"] is None else point["val_metric"]) for point in trial["curve"]]
-    if not points:
-        return np.full(len(grid), np.nan)
-    x, y = np.array(points, dtype=float).T
-    return np.interp(grid, x, y, right=np.nan)
 
 
 def _points(trials: Sequence[Record]) -> np.ndarray:

@@ -13,10 +13,23 @@ import numpy as np
 from ahsar.errors import ResultsError
 from ahsar.lab import stats
 from ahsar.lab.report.figures import draw
-from ahsar.lab.report.records import read
+from ahsar.lab.report.records import is_rival, read
 from ahsar.lab.report.style import DPI, write_whole
 from ahsar.lab.report.summary import summarise
-from ahsar.lab.report.tables import NOTE, Summary, grid_rows, header, parts, rows, speedup_words, target_words, times
+from ahsar.lab.report.tables import (
+    NOTE,
+    PRICE,
+    PRICE_NOTE,
+    Summary,
+    grid_rows,
+    header,
+    parts,
+    price_rows,
+    rows,
+    speedup_words,
+    target_words,
+    times,
+)
 from ahsar.lab.report.words import findings, headline
 
 WIDEST = 12.0  # inches: a picture of this width fills the page
@@ -130,6 +143,7 @@ def _content(summary: Summary, pictures: Sequence[Path]) -> dict[str, Any]:
     if len(summary["constant_grid"]) > 1:
         cells = grid_rows(summary)
         tables.append({"title": "Every constant scale", "header": header(summary), "rows": cells, "note": ""})
+    tables.append({"title": "What it costs", "header": PRICE, "rows": price_rows(summary), "note": PRICE_NOTE})
     seeds = summary["seeds"]
     facts = {
         "workload": f"{name}, hash {summary['workload_hash']}",
@@ -168,7 +182,9 @@ def _command(summary: Summary) -> str:
     arms = [arm for arm in ("baseline", "ahsar", "attached", "constant", "shuffled") if arm in summary["arms"]]
     if summary["constant_grid"] and "constant" not in arms:
         arms.append("constant")
-    chosen = "" if len(arms) == 5 else f" --arms {','.join(arms)}"
+    placebos = len(arms)
+    arms += [arm for arm in summary["arms"] if is_rival(arm)]
+    chosen = "" if placebos == len(arms) == 5 else f" --arms {','.join(arms)}"
     quick = " --quick" if summary["quick"] else ""
     return f"ahsar compare {summary['workload']} --seeds {len(summary['seeds'])}{quick}{chosen}"
 

@@ -1,7 +1,9 @@
 """Reading `trials.jsonl`, and the few questions that the numbers and the pictures both ask of its records."""
 
+import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,11 @@ import numpy as np
 
 from ahsar.errors import ResultsError
 from ahsar.lab import stats
+from ahsar.lab.arms import RIVALS
 
 Record = dict[str, Any]
 
-ORDER = ("baseline", "ahsar", "constant", "shuffled", "attached")
+ORDER = ("baseline", "ahsar", "constant", "shuffled", "attached", *RIVALS)
 _NEEDED = (
     *("trial", "arm", "seed", "status", "workload", "workload_hash", "quick"),
     *("budget", "metric", "higher_is_better", "target", "curve"),
@@ -22,11 +25,13 @@ _NEEDED_DONE = (*_NEEDED, "steps_to_target", "seconds_to_target", "final_test", 
 
 
 def read(out: Path) -> list[Record]:
-    """The records of `out`/trials.jsonl, or of the single trials that `ahsar run --out` left, in the order of the files.
+    """The records of `out`/trials.jsonl (or .jsonl.gz), or of the single trials that `ahsar run --out` left, in their order.
 
     Blank lines are skipped. Raises ResultsError, which names the file and the line, if there is none or one is corrupt.
     """
     whole = Path(out) / "trials.jsonl"
+    if not whole.exists() and (kept := whole.with_name("trials.jsonl.gz")).exists():
+        whole = kept
     singles = [] if whole.exists() else sorted(Path(out).glob("*-s*.jsonl"))
     records = [record for path in singles or [whole] for record in _records(path)]
     if not records:
@@ -36,9 +41,11 @@ def read(out: Path) -> list[Record]:
 
 def _records(path: Path) -> list[Record]:
     try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise ResultsError(f"{path}: cannot be read ({error.strerror}): give the --out folder of a comparison") from error
+        content = path.read_bytes()
+        lines = (gzip.decompress(content) if path.suffix == ".gz" else content).split(b"\n")
+    except (OSError, EOFError, zlib.error) as error:  # a broken archive is one of all three
+        said = getattr(error, "strerror", None) or error
+        raise ResultsError(f"{path}: cannot be read ({said}): give the --out folder of a comparison") from error
     return [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -71,8 +78,8 @@ def constant_scale(arm: str) -> float | None:
     return float(scale) if name == "constant" and scale else None
 
 
-def best_constant(records: Iterable[Record]) -> str | None:
-    """The constant arm with the smallest restricted mean of steps to target; the best final test metric breaks ties."""
+def best_of(kind: str, records: Iterable[Record]) -> str | None:
+    """Of the arms KIND@NUMBER that with the smallest restricted mean of steps to target; the best final test breaks ties."""
 
     def merit(item: tuple[str, list[Record]]) -> tuple[float, float]:
         rows = item[1]
@@ -81,14 +88,30 @@ def best_constant(records: Iterable[Record]) -> str | None:
         steps = stats.restricted_mean(column(rows, "steps_to_target"), float(rows[0]["budget"]))
         return steps, -good if math.isfinite(good) else math.inf
 
-    constants = [item for item in arms_of(records).items() if constant_scale(item[0]) is not None]
-    return min(constants, key=merit)[0] if constants else None
+    tried = [item for item in arms_of(records).items() if item[0].startswith(f"{kind}@")]
+    return min(tried, key=merit)[0] if tried else None
+
+
+def best_constant(records: Iterable[Record]) -> str | None:
+    """The best of the constant arms."""
+    return best_of("constant", records)
+
+
+def is_rival(arm: str) -> bool:
+    """Whether an arm is a rival with its number, as `rate-loss@0.1` is."""
+    return arm.partition("@")[0] in RIVALS
+
+
+def best_rivals(records: Iterable[Record]) -> list[str]:
+    """Of every rival that ran the best number, in the order of the table."""
+    rows = list(records)
+    return [best for name in RIVALS if (best := best_of(name, rows)) is not None]
 
 
 def rank(arm: str) -> tuple[int, float, str]:
-    """Sort key that puts arms in the order of the table, constants by scale."""
-    name = arm.partition("@")[0]
-    return (ORDER.index(name) if name in ORDER else len(ORDER), constant_scale(arm) or 0.0, arm)
+    """Sort key that puts arms in the order of the table, constants and each rival by their number."""
+    name, _, number = arm.partition("@")
+    return (ORDER.index(name) if name in ORDER else len(ORDER), float(number or 0), arm)
 
 
 def column(rows: Sequence[Record], key: str) -> np.ndarray:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ahsar.lab.report.records import constant_scale
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -20,25 +18,44 @@ COLOURS = {
     "constant": "#D98200",
     "shuffled": "#B5559A",
     "attached": "#8C8C8C",
+    "lr": "#8A5A2B",
+    "learnable": "#009E73",
+    "rate-loss": "#C8321E",
+    "adaptation": "#56B4E9",
+    "ds-atgo": "#5B3FA0",
+    "fluctuation": "#5F7A00",
+    "tebn": "#C9A800",
 }
-DASHES: dict[str, Any] = {"constant": (0, (5, 1.6)), "shuffled": (0, (1.4, 1.4)), "attached": (0, (3, 1.5, 1, 1.5))}
+DASHES: dict[str, Any] = {
+    "constant": (0, (5, 1.6)),
+    "shuffled": (0, (1.4, 1.4)),
+    "attached": (0, (3, 1.5, 1, 1.5)),
+    "lr": (0, (8, 2)),
+    "learnable": (0, (6, 1.5, 1.5, 1.5)),
+    "rate-loss": (0, (3, 1.2)),
+    "adaptation": (0, (1.2, 2.4)),
+    "ds-atgo": (0, (6, 1.5, 1.2, 1.5, 1.2, 1.5)),
+    "fluctuation": (0, (10, 1.5)),
+    "tebn": (0, (2.4, 2.4)),
+}
 INK, SOFT, FAINT = "#222222", "#666666", "#DDDDDD"
 DPI = 150
 
 
 def colour(arm: str) -> str:
-    """The colour of an arm; all constants share one."""
+    """The colour of an arm; all constants share one, and all numbers of a rival."""
     return COLOURS.get(arm.partition("@")[0], "#2A9D6F")
 
 
 def name(arm: str) -> str:
     """The name of an arm in a picture."""
-    scale = constant_scale(arm)
-    return f"constant {scale:g}" if scale is not None else {"ahsar": "AHSAR"}.get(arm, arm)
+    return {"ahsar": "AHSAR"}.get(arm, arm.replace("@", " "))
 
 
-def figure(columns: int = 1, *, width: float = 9.0, height: float = 4.0, **options: Any) -> "tuple[Figure, list[Axes]]":
-    """A figure with one row of quiet axes; no pyplot, so that nothing global is left behind."""
+def figure(
+    columns: int = 1, rows: int = 1, *, width: float = 9.0, height: float = 4.0, **options: Any
+) -> "tuple[Figure, list[Axes]]":
+    """A figure with rows of quiet axes, which are returned row by row; no pyplot, so that nothing global is left behind."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -46,7 +63,7 @@ def figure(columns: int = 1, *, width: float = 9.0, height: float = 4.0, **optio
     room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, wspace=0.04)
     made = Figure(figsize=(width, height), dpi=DPI, layout=room)
     FigureCanvasAgg(made)
-    axes = list(made.subplots(1, columns, squeeze=False, **options)[0])
+    axes = list(made.subplots(rows, columns, squeeze=False, **options).flat)
     for ax in axes:
         ax.tick_params(which="minor", length=0)
         ax.spines[["top", "right"]].set_visible(False)
@@ -71,17 +88,11 @@ def end_labels(ax: "Axes", ends: Sequence[tuple[float, str, str]]) -> None:
     low, high = ax.get_ylim()
     gap = 0.062 * (high - low) * 4.0 / ax.get_figure().get_size_inches()[1]  # type: ignore[union-attr]
     ordered = sorted(ends, key=lambda end: end[0])
-    heights = [end[0] for end in ordered]
-    for _ in range(200):
-        for i in range(1, len(heights)):
-            if (short := gap - (heights[i] - heights[i - 1])) > 1e-9:
-                heights[i - 1] -= short / 2
-                heights[i] += short / 2
-    shift = max(0.0, low - heights[0]) - max(0.0, heights[-1] - high)
+    heights = apart([end[0] for end in ordered], low, high, gap)
     for height, (_, text, ink) in zip(heights, ordered, strict=True):
         ax.annotate(
             text,
-            (1.0, height + shift),
+            (1.0, height),
             xycoords=("axes fraction", "data"),
             xytext=(6, 0),
             textcoords="offset points",
@@ -92,20 +103,38 @@ def end_labels(ax: "Axes", ends: Sequence[tuple[float, str, str]]) -> None:
         )
 
 
+def apart(heights: Sequence[float], low: float, high: float, gap: float) -> list[float]:
+    """Sorted heights moved as little as gives every two a distance of `gap`, within [low, high] if there is room."""
+    moved = list(heights)
+    for _ in range(200):
+        moved = [min(max(height, low), high) for height in moved]
+        for i in range(1, len(moved)):
+            if (short := gap - (moved[i] - moved[i - 1])) > 1e-9:
+                moved[i - 1] -= short / 2
+                moved[i] += short / 2
+    return moved
+
+
 def placeholder(ax: "Axes", text: str) -> None:
     """Say in the middle of empty axes why there is nothing to see."""
     ax.set_axis_off()
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=11, color=SOFT, wrap=True)
 
 
-def save(made: "Figure", path: Path) -> Path:
-    """Write the figure as PNG; the same figure gives the same bytes."""
+def save(made: "Figure", path: Path, dpi: int = DPI) -> Path:
+    """Write the figure as PNG or SVG, whichever the path ends in; the same figure gives the same bytes."""
+    return write_whole(path, rendered(made, path.suffix[1:], dpi))
+
+
+def rendered(made: "Figure", kind: str, dpi: int = DPI) -> bytes:
+    """The bytes of a "png" or "svg" file. SVG keeps its letters as text, and its ids follow from its content."""
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
-    with rc_context({"axes.unicode_minus": True}):
-        made.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None}, facecolor="white")
-    return write_whole(path, buffer.getvalue())
+    nameless = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
+    with rc_context({"axes.unicode_minus": True, "svg.fonttype": "none", "svg.hashsalt": "ahsar"}):
+        made.savefig(buffer, format=kind, dpi=dpi, metadata=nameless, facecolor="white")
+    return buffer.getvalue()
 
 
 def write_whole(path: Path, content: bytes | str) -> Path:

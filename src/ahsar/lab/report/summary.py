@@ -9,7 +9,8 @@ import numpy as np
 
 from ahsar.errors import ResultsError
 from ahsar.lab import stats
-from ahsar.lab.report.records import Record, arms_of, best_constant, column, constant_scale, known, rank
+from ahsar.lab.report import neurobench
+from ahsar.lab.report.records import Record, arms_of, best_constant, best_rivals, column, constant_scale, is_rival, known, rank
 from ahsar.lab.report.tables import markdown, table
 
 __all__ = ["MARGIN", "markdown", "summarise", "table"]
@@ -52,6 +53,8 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
     best = best_constant(every)
     grid = sorted((row for row in arms.values() if row["scale"] is not None), key=lambda row: row["scale"])
     listed = {arm: row for arm, row in arms.items() if row["scale"] is None}
+    chosen = best_rivals(every)
+    opponents = [arm for arm in sorted(listed, key=rank) if arm not in _OURS and (not is_rival(arm) or arm in chosen)]
     if best is not None:
         listed["constant"] = arms[best]
     return plain(
@@ -68,8 +71,12 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
             "best_constant": best,
             "against": {
                 rival: _Comparison(done[source], first, margin).arm(done["ahsar"])
-                for rival, source in {"constant": best, **{name: name for name in listed if name not in _OURS}}.items()
+                for rival, source in {"constant": best, **{name: name for name in opponents}}.items()
                 if source in done and "ahsar" in done
+            },
+            "neurobench": {
+                arm: neurobench.metrics(finished.get(best if arm == "constant" and best else arm, []))
+                for arm in sorted(listed, key=rank)
             },
             "attached_identical": _identical(done.get("baseline", {}), done.get("attached", {})),
             "failures": [

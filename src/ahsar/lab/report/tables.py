@@ -23,10 +23,17 @@ NOTE = (
     "and their ratio to the baseline."
 )
 
+PRICE = ["arm", "final test", "rate", "spikes", "ACs", "MACs", "energy proxy"]
+PRICE_NOTE = (
+    "Per test sample, and its ratio to the baseline. Rate: spikes per neuron and time step. ACs: additions that spikes cause; "
+    "MACs: multiplications and additions of inputs that are no spikes. Energy proxy: 0.9 pJ per AC and 4.6 pJ per MAC (32 bit, "
+    "45 nm, Horowitz 2014); batch norm, pooling, neuron dynamics and memory are left out."
+)
+
 
 def label(arm: str, row: dict[str, Any]) -> str:
     """An arm's name as it is shown."""
-    return f"constant {row['scale']:g}" if row.get("scale") is not None else NAMES.get(arm, arm)
+    return f"constant {row['scale']:g}" if row.get("scale") is not None else NAMES.get(arm, arm.replace("@", " "))
 
 
 def header(summary: Summary) -> list[str]:
@@ -43,6 +50,19 @@ def rows(summary: Summary) -> list[list[str]]:
 def grid_rows(summary: Summary) -> list[list[str]]:
     """Cells of the table of all constant scales, in order of scale."""
     return [_cells("constant", row) for row in summary["constant_grid"]]
+
+
+def price_rows(summary: Summary) -> list[list[str]]:
+    """Cells of the table of what each arm costs in spikes, operations and energy, under the titles `PRICE`."""
+    reference = _price(summary["arms"].get("baseline"))
+    cells = []
+    for arm, row in summary["arms"].items():
+        ours = _price(row)
+        ratios = [a / b if arm != "baseline" and a is not None and b else None for a, b in zip(ours, reference, strict=True)]
+        shown = ["–" if ours[0] is None else f"{ours[0]:.3f}", *map(count, ours[1:4]), _joules(ours[4])]
+        priced = [cell + _priced(ratio) for cell, ratio in zip(shown, ratios, strict=True)]
+        cells.append([label(arm, row), _spread(row["final_test"], ".3f"), *priced])
+    return cells
 
 
 def table(summary: Summary, width: int = 110) -> "Table":
@@ -134,6 +154,21 @@ def _cells(arm: str, row: dict[str, Any]) -> list[str]:
         "–" if row["mean_rate"] is None else f"{row['mean_rate']:.3f}" + _priced(price.get("mean_rate")),
         count(acs) + _priced(price.get("acs")),
     ]
+
+
+def _price(row: dict[str, Any] | None) -> list[float | None]:
+    """Rate, spikes, ACs, MACs and energy proxy (nJ) of an arm."""
+    if row is None:
+        return [None] * 5
+    return [row["mean_rate"], row["spikes"], row["synops"]["acs"], row["synops"]["macs"], row["energy_proxy_nj"]]
+
+
+def _joules(value: float | None) -> str:
+    """Nanojoules as "1.2 µJ"."""
+    if value is None:
+        return "–"
+    unit = next((unit for size, unit in ((1e6, "mJ"), (1e3, "µJ")) if value >= size), "nJ")
+    return f"{value / {'mJ': 1e6, 'µJ': 1e3, 'nJ': 1}[unit]:.3g} {unit}"
 
 
 def _folded(cell: str) -> "Text":

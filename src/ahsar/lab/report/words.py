@@ -54,7 +54,7 @@ def findings(summary: Summary) -> list[str]:
     said: list[str] = []
     if ahsar and baseline and ahsar["speedup"]:
         said += [_clock(ahsar), _final(summary, ahsar, baseline), _price(ahsar, baseline)]
-        said += [_rival(summary, name) for name in ("constant", "shuffled") if name in summary["against"]]
+        said += [_rival(summary, name) for name in summary["against"]]
     return [text for text in (*said, _check(summary), _failures(summary)) if text]
 
 
@@ -101,6 +101,10 @@ def _rival(summary: Summary, name: str) -> str:
     if name == "constant":
         picked = f", picked from {tried} after the fact" if tried > 1 else ""
         rival = f"the best constant scale ({summary['arms']['constant']['scale']:g}{picked})"
+    elif name != "shuffled":
+        kind, _, number = name.partition("@")
+        tried = sum(arm.partition("@")[0] == kind for arm in summary["arms"])
+        rival = f"{kind} ({number}{f', picked from {tried} after the fact' if tried > 1 else ''})"
     if found is None:
         return ""
     if found["median"] is None:

@@ -1,0 +1,57 @@
+"""A fully connected SpikingJelly network of any depth, in multi-step mode, or stepwise."""
+
+from math import prod
+
+from spikingjelly.activation_based import functional, layer
+from torch import Tensor, nn
+
+from ahsar.lab import workload
+from ahsar.lab.models import Synapses, is_sequence, unroll
+from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_neuron, make_stack
+from ahsar.lab.rules import STEPWISE
+
+WIDTH, DEPTH = 128, 2  # where the workload gives 0
+
+
+class MLP(nn.Module):
+    """`flatten`, then `fc1`, `lif1` ... and `readout` in one sequence, `layers`; a frame or an image is flattened first."""
+
+    def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
+        super().__init__()
+        width, self.depth = spec.width or WIDTH, spec.depth or DEPTH
+        features = prod(sample_shape[1:] if is_sequence(sample_shape) else sample_shape)
+        self.layers = make_stack(paradigm)
+        self.layers.add_module("flatten", layer.Flatten())
+        for i in range(1, self.depth + 1):
+            self.layers.add_module(f"fc{i}", layer.Linear(features, width))
+            if i == 1 and paradigm not in STEPWISE:
+                self.layers.add_module("show", Show(spec.time_steps))
+            self.layers.add_module(f"lif{i}", make_neuron(spec, paradigm))
+            features = width
+        self.layers.add_module("readout", layer.Linear(features, classes))
+        self.time_steps, self.stepwise = spec.time_steps, paradigm in STEPWISE
+        functional.set_step_mode(self, "s" if self.stepwise else "m")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `[T, N, classes]` of a batch `[N, ...]` or `[N, T, ...]`."""
+        if self.stepwise:
+            return unroll(self, x, self.time_steps)
+        self.begin()
+        return self.step(as_sequence(x))
+
+    def begin(self) -> None:
+        """Begin a sequence."""
+        functional.reset_net(self)
+
+    def cut(self) -> None:
+        """Detach all membranes from the graph."""
+        functional.detach_net(self)
+
+    def step(self, x: Tensor) -> Tensor:
+        """Logits `[N, classes]` of one frame `[N, ...]`; not stepwise, those of a whole sequence."""
+        return self.layers(x)
+
+    def synapses(self) -> Synapses:
+        """Each spiking layer with the linear layers whose sum is its current, from input to output; then the readout."""
+        named = self.layers.get_submodule
+        return [(named(f"lif{i}"), [named(f"fc{i}")]) for i in range(1, self.depth + 1)], named("readout")  # type: ignore[return-value]
