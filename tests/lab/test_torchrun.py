@@ -183,7 +183,7 @@ def test_what_cannot_be_shared_is_refused_by_all(ranks: list[dict[str, Any]]) ->
 
 def test_a_device_that_is_not_there_is_told() -> None:
     missing = "mps" if torch.cuda.is_available() else "cuda"
-    with pytest.raises(WorkloadError, match=f"--accelerator {missing}, .*1 processes on this machine do not go together"):
+    with pytest.raises(WorkloadError, match=f"--accelerator {missing} .*do not go with 1 process on this machine"):
         processes.start(missing, "32-true", 16)
 
 

@@ -32,8 +32,7 @@ def refuse(command: str) -> None:
     """Raises WorkloadError under torchrun, for a command that has its own way to use several processes."""
     if count() > 1:
         raise WorkloadError(
-            f"`ahsar {command}` under torchrun: only `ahsar run` shares a trial between processes; start it without torchrun, "
-            "which runs many trials at a time with --jobs or --cluster slurm"
+            f"`ahsar {command}` under torchrun: only `ahsar run` shares a trial between processes; start this without torchrun"
         )
 
 
@@ -67,8 +66,8 @@ def start(accelerator: str, precision: Any, batch: int) -> Any:
         fabric = Fabric(accelerator=accelerator, devices=local, precision=precision, **options)
     except (MisconfigurationException, RuntimeError, ValueError) as error:
         raise WorkloadError(
-            f"--accelerator {accelerator}, --precision {precision} and {local} processes on this machine do not go together: "
-            f"{error} Change one of the three"
+            f"--accelerator {accelerator} and --precision {precision} do not go with {local} process{'es' * (local > 1)} on "
+            f"this machine: {error} Change one of the three"
         ) from None
     if world > 1:
         fabric.launch()
