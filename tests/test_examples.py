@@ -20,6 +20,7 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 # name of a test: file, Python's options, arguments, package that it needs
 SCRIPTS: dict[str, tuple[str, list[str], list[str], str]] = {
     "ddp": ("ddp_torchrun.py", TORCHRUN, [], "snntorch"),
+    "imagenet": ("imagenet_torchrun.py", TORCHRUN, [], "spikingjelly"),  # on noise
     "fabric": ("fabric.py", [], [], "lightning_fabric"),
     "accelerate": ("accelerate_loop.py", [], [], "accelerate"),
     "lightning": ("lightning_trainer.py", [], [], "lightning.pytorch"),

@@ -62,7 +62,11 @@ def check(words: list[str]) -> None:
     elif name == "python" and arguments[0].startswith("examples/"):
         assert (ROOT / arguments[0]).is_file(), shlex.join(words)  # tests/test_examples.py runs them all
     elif name == "torchrun":
-        assert (ROOT / arguments[-1]).is_file(), shlex.join(words)
+        if "-m" in arguments:
+            check(arguments[arguments.index("-m") + 1 :])
+        else:
+            script = next((word for word in arguments if word.endswith(".py")), "no script")
+            assert (ROOT / script).is_file(), shlex.join(words)
     elif name == "python" and arguments[0] == "-m":
         assert (ROOT / f"{arguments[1].replace('.', '/')}.py").is_file(), shlex.join(words)
     else:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .errors import AhsarError, ResultsError, WorkloadError
+from .errors import AhsarError, ResultsError
 
 
 class Interrupted(AhsarError):
@@ -29,6 +29,11 @@ Out = Annotated[Path | None, typer.Option("--out", help="Results folder; default
 Board = Annotated[bool, typer.Option("--tensorboard", help="Log rates, scales and gain to OUT/tensorboard.")]
 Device = Annotated[str, typer.Option("--accelerator", help="auto, cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed.")]
+Cluster = Annotated[str, typer.Option("--cluster", help="local or slurm.")]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option("--slurm", help="What each job asks for: partition=gpu,gpus_per_node=1,timeout_min=600; may be repeated."),
+]
 
 
 @app.command()
@@ -84,7 +89,8 @@ def compare(
     out: Out = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: one per core.")] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of each process.")] = 1,
-    cluster: Annotated[str, typer.Option("--cluster", help="local or slurm.")] = "local",
+    cluster: Cluster = "local",
+    slurm: Slurm = None,
     tensorboard: Board = False,
     accelerator: Device = "auto",
     precision: Precision = "32-true",
@@ -92,11 +98,12 @@ def compare(
 ) -> None:
     """Compare AHSAR with its baseline, placebos and rivals over paired seeds; run again, it goes on where it stopped."""
     from .lab import arms
+    from .lab.cluster import check
     from .lab.compare import Plan
     from .lab.run import compare_all
     from .lab.workload import load
 
-    _check_cluster(cluster)
+    asked = check("compare", cluster, slurm)
     spec = load(workload, quick)
     count = seeds or spec.seeds.count
     plan = Plan(
@@ -113,6 +120,7 @@ def compare(
         tensorboard,
         command=shlex.join(["ahsar", *sys.argv[1:]]),
         keep=keep,
+        slurm=asked,
     )
     try:
         compare_all(plan)
@@ -177,8 +185,10 @@ def tune(
     rates: Annotated[str, typer.Option("--lr", help="Learning rates to try.")] = "5e-4,1e-3,2e-3,5e-3,1e-2,2e-2",
 ) -> None:
     """Find the baseline's learning rate and the target that a workload should freeze, on seeds never compared."""
+    from .lab.processes import refuse
     from .lab.run import tune_one
 
+    refuse("tune")
     tune_one(workload, quick, data, seeds, rates)
 
 
@@ -196,16 +206,18 @@ def matrix(
     severities: Annotated[str, typer.Option("--severities", help="With --robustness: comma-separated, of 1 to 5.")] = "3",
     page: Annotated[bool, typer.Option("--page", help="Only write the page anew, from the cells that ran.")] = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: one per core.")] = None,
-    cluster: Annotated[str, typer.Option("--cluster", help="local or slurm.")] = "local",
+    cluster: Cluster = "local",
+    slurm: Slurm = None,
     accelerator: Device = "auto",
     precision: Precision = "32-true",
 ) -> None:
     """Run a frozen list of cells (paradigm, model, data) with all their arms; run again, it goes on where it stopped."""
     from .lab import matrix as matrices
     from .lab import matrix_run
+    from .lab.cluster import check
     from .lab.compare import Plan
 
-    _check_cluster(cluster)
+    asked = check("matrix", cluster, slurm)
     listed = matrices.load(name, quick)
     stem = Path(name).stem
     folder = out or Path("runs") / f"{stem}{'-quick' if quick else ''}"
@@ -220,9 +232,8 @@ def matrix(
         elif robustness:
             matrix_run.test_matrix(chosen, data, folder, jobs, limit, severities)
         else:
-            plan = Plan(
-                listed[0].workload, folder, [], [], None, jobs, 1, cluster, accelerator, precision, keep=keep, command=command
-            )
+            options = {"jobs": jobs, "cluster": cluster, "accelerator": accelerator, "precision": precision, "keep": keep}
+            plan = Plan(listed[0].workload, folder, [], [], command=command, slurm=asked, **options)
             matrix_run.run_matrix(stem, listed, chosen, plan, data)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept in {folder}: run the same command to go on") from None
@@ -244,11 +255,6 @@ def bake(
     for name, threshold in baked["thresholds"].items():
         _print(f"{name}  threshold {threshold if isinstance(threshold, float) else threshold.tolist()}")
     _print(f"baked: {target}" + (f"; NIR: {nir}" if nir else ""))
-
-
-def _check_cluster(cluster: str) -> None:
-    if cluster not in ("local", "slurm"):
-        raise WorkloadError(f"--cluster {cluster!r}: choose local or slurm")
 
 
 def _print(what: Any) -> None:

@@ -68,7 +68,7 @@ def test_the_record_is_complete(records: dict[str, Any]) -> None:
     assert record["operations"] == {"counter": "ahsar", "samples": 100}  # snnTorch; the whole test set
     assert record["footprint"] > 0 and record["connection_sparsity"] == 0
     started = trial.header(workload.load("digits"), "ahsar", 0)
-    assert set(record) - set(started) == {"device", "threads", "data"}
+    assert set(record) - set(started) == {"device", "threads", "processes", "data"}
     assert ahsar.Config.from_dict(record["config"]) == ahsar.Config()
 
 

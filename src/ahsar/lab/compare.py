@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ahsar.lab import data, models, trial
+from ahsar.lab import cluster, data, models, trial
 from ahsar.lab.results import Results
 from ahsar.lab.worker import Task, Tasks, failed
 from ahsar.lab.workload import Workload
@@ -27,6 +27,7 @@ class Plan:
         threads: of each; results depend on it in the last bits, so it does not follow from the number of cores.
         cluster: "local" or "slurm".
         keep: whether trained models are kept; a finished trial without its model is then run again.
+        slurm: what a job asks for, as `cluster.check` gives it.
     """
 
     workload: Workload
@@ -42,6 +43,7 @@ class Plan:
     tensorboard: bool = False
     command: str = ""
     keep: bool = False
+    slurm: dict[str, Any] = field(default_factory=dict)
 
     @property
     def trials(self) -> list[tuple[str, int]]:
@@ -107,12 +109,10 @@ def run(prepared: Sequence[Prepared], progress: Progress = lambda steps, ended: 
     tasks = [_task(one) for one in prepared if one.missing]
     if not tasks:
         return
-    import submitit  # heavy
-
     plan = prepared[0].plan
     jobs = max(1, min(plan.jobs, sum(len(task.trials) for task in tasks)))
-    executor = submitit.AutoExecutor(folder=plan.out / "logs", cluster=plan.cluster)
-    executor.update_parameters(timeout_min=7 * 24 * 60, cpus_per_task=plan.threads, name=f"ahsar-{plan.workload.name}")
+    name = f"ahsar-{plan.workload.name}"
+    executor = cluster.executor(plan.out / "logs", plan.cluster, plan.threads, name, plan.slurm)
     with _deaf_to_interrupts():
         running = [executor.submit(Tasks(tuple(tasks))) for _ in range(jobs)]
     waiting = [(one, trial.name_of(*pair)) for one in prepared for pair in one.missing]

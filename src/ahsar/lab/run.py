@@ -8,7 +8,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ahsar.errors import ResultsError, WorkloadError
-from ahsar.lab import arms, data, trial
+from ahsar.lab import arms, data, processes, trial
 from ahsar.lab.compare import Plan, compare
 from ahsar.lab.console import console as make_console
 from ahsar.lab.results import Results, write_atomically
@@ -67,8 +67,12 @@ def run_one(
     accelerator: str,
     precision: str,
 ) -> None:
-    """One trial in this process, a line per evaluation, and its record and model as OUT/NAME.jsonl and .pt."""
+    """One trial, a line per evaluation, and its record and model as OUT/NAME.jsonl and .pt.
+
+    Under torchrun all processes share it; the first one prints and writes, and each of them ends here.
+    """
     console = make_console()
+    console.quiet = not processes.first()
     spec = load(name, quick)
     expanded = arms.expand([arm], spec)
     if len(expanded) != 1:
@@ -97,9 +101,10 @@ def run_one(
     )
     if folder is not None:
         console.print(f"tensorboard --logdir {folder}")
-    if out is not None:
+    if out is not None and processes.first():
         write_atomically(out / f"{record['trial']}.jsonl", json.dumps(record) + "\n")
         console.print(f"record: {out / (record['trial'] + '.jsonl')}; model: {model_file}", soft_wrap=True)
+    processes.leave()
 
 
 def tune_one(name: str, quick: bool, source: Path | None, seeds: int, rates: str) -> None:

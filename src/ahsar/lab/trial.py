@@ -1,10 +1,8 @@
 """One trial: one arm, one seed, one workload, trained to the end of its budget and scored once on test."""
 
-import hashlib
 import random
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ahsar.homeostat import Homeostat
-from ahsar.lab import arms, models, monitor, operations, paradigms, provenance
+from ahsar.lab import arms, evaluation, models, operations, outputs, paradigms, processes, provenance
+from ahsar.lab.batches import batches
 from ahsar.lab.data import Pair, Splits, augment
-from ahsar.lab.paradigms import Paradigm
 from ahsar.lab.workload import Workload
 
 Record = dict[str, Any]
@@ -66,10 +63,11 @@ def run(
     keep: Path | None = None,
 ) -> Record:
     """Train and score; deterministic for a seed on one machine. Initialisation, data order and evaluation steps depend on
-    the seed alone, so arms are paired.
+    the seed alone, so arms are paired. Under torchrun every process calls it alike, and the trial is that of one process up
+    to rounding, but for what batch norm and some arms take from a batch as a whole: each process has its share of it.
 
     Args:
-        report: called with every point of the curve as it comes.
+        report: called with every point of the curve as it comes, in the first process.
         accelerator, precision: of lightning-fabric.
         tensorboard: a folder to log rates, scales and gain to.
         keep: a file for the trained model and its controller's state, which `ahsar bake` reads.
@@ -77,10 +75,8 @@ def run(
     Returns:
         The record of `header`, filled; status "done".
     """
-    from lightning_fabric import Fabric  # heavy
-
     started = time.perf_counter()
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
+    fabric = processes.start(accelerator, precision, min(workload.budget.batch_size, len(splits.train[1])))
     _seed_everything(seed)
     train, val, test = ((x.to(fabric.device), y.to(fabric.device)) for x, y in (splits.train, splits.val, splits.test))
     paradigm, treatment = paradigms.build(workload), arms.build(arm)
@@ -91,19 +87,22 @@ def run(
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
     if hasattr(model, "step"):
         _step_in_precision(model, fabric)
-    log = _logger(tensorboard, name_of(arm, seed))
+    processes.average_gradients(wrapped_optimizer)
+    log = outputs.logger(tensorboard if processes.first() else None, name_of(arm, seed))
     change = augment.build(workload.data, seed, splits.normalised)
 
     record = header(workload, arm, seed)
     record["config"] = None if homeostat is None else homeostat.config.to_dict()
     record["device"] = torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device)
-    record["threads"] = torch.get_num_threads()
+    record["threads"], record["processes"] = torch.get_num_threads(), processes.count()
     record["data"] = {"source": splits.source, "fingerprint": splits.fingerprint}
     seconds, losses, passes, closed = 0.0, [], 0, 0
 
     def evaluate(step: int) -> None:
         nonlocal closed
-        correct, loss, activity = _evaluate(wrapped, paradigm, val, workload.budget.batch_size)
+        processes.average_statistics(model)
+        correct, loss, activity = evaluation.evaluate(wrapped, paradigm, val, workload.budget.batch_size)
+        processes.check_agreement(loss)
         if homeostat is not None and passes > closed:
             homeostat.epoch(correct)
             closed = passes
@@ -111,7 +110,7 @@ def run(
         point = {
             "step": step,
             "epoch": passes,
-            "train_loss": torch.stack(losses).mean().item() if losses else None,
+            "train_loss": processes.average_loss(torch.stack(losses).mean()) if losses else None,
             "val_metric": correct,
             "val_loss": loss,
             "rates": activity.rates,
@@ -125,7 +124,8 @@ def run(
         if record["steps_to_target"] is None and correct >= workload.target.value:
             record["steps_to_target"], record["seconds_to_target"] = step, seconds
         log(point, homeostat)
-        report(point)
+        if processes.first():
+            report(point)
 
     def backward(loss: Tensor) -> None:
         penalty = treatment.penalty()
@@ -134,9 +134,9 @@ def run(
     evaluate(0)
     clock = _clock(fabric.device)
     begun = clock()
-    for step, (x, y, completed) in enumerate(_batches(train, workload.budget.batch_size, workload.budget.steps, seed), 1):
+    for step, (x, y, completed) in enumerate(batches(train, workload.budget.batch_size, workload.budget.steps, seed), 1):
         passes = completed
-        losses.append(paradigm.learn(wrapped, wrapped_optimizer, change(x), y, backward))
+        losses.append(paradigm.learn(wrapped, wrapped_optimizer, *processes.share(change(x), y), backward))
         if step % workload.budget.eval_every == 0 or step == workload.budget.steps:
             seconds += clock() - begun
             evaluate(step)
@@ -144,14 +144,14 @@ def run(
             begun = clock()
 
     record["final_val"] = record["curve"][-1]["val_metric"]
-    record["final_test"], _, activity = _evaluate(wrapped, paradigm, test, workload.budget.batch_size)
+    record["final_test"], _, activity = evaluation.evaluate(wrapped, paradigm, test, workload.budget.batch_size)
     record.update(activity.per_sample())
-    record.update(_operations(wrapped, paradigm, test, workload.budget.batch_size))
+    record.update(evaluation.count(wrapped, paradigm, test, workload.budget.batch_size))
     record.update(operations.static(model))
     record["seconds"], record["seconds_with_evaluation"] = seconds, time.perf_counter() - started
-    record["digest"] = _digest(model)
-    if keep is not None:
-        _keep(keep, workload, splits, model, homeostat)
+    record["digest"] = outputs.digest(model)
+    if keep is not None and processes.first():
+        outputs.keep(keep, workload, splits, model, homeostat)
     record["status"] = "done"
     return record
 
@@ -182,53 +182,6 @@ def _step_in_precision(model: Any, fabric: Any) -> None:
     model.step = cast
 
 
-def _batches(train: Any, size: int, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor, int]]:
-    """`steps` batches in an order that depends on the seed alone, each with the number of passes it completes."""
-    x, y = train
-    generator, passes, done = torch.Generator().manual_seed(seed), 0, 0
-    size = min(size, len(y))
-    while True:
-        order = torch.randperm(len(y), generator=generator).to(y.device)
-        starts = range(0, len(y) - size + 1, size)
-        for start in starts:
-            index = order[start : start + size]
-            passes += start == starts[-1]
-            yield x[index], y[index], passes
-            done += 1
-            if done == steps:
-                return
-
-
-@torch.no_grad()
-def _evaluate(model: Any, paradigm: Paradigm, pair: Any, size: int) -> tuple[float, float, monitor.Activity]:
-    """Accuracy, cross-entropy and activity in eval mode."""
-    x, y = pair
-    model.eval()
-    size = max(size, 128)
-    with monitor.watch(model.module) as activity:
-        scores = torch.cat([paradigm.scores(model, x[i : i + size]).float() for i in range(0, len(y), size)])
-    activity.samples = len(y)
-    model.train()
-    loss = torch.nn.functional.cross_entropy(scores, y).item()
-    # a quotient of whole numbers, so that 350 of 1000 is 0.35 and meets a target of 0.35
-    return int((scores.argmax(1) == y).sum()) / len(y), loss, activity
-
-
-def _operations(model: Any, paradigm: Paradigm, pair: Any, size: int) -> Record:
-    """Synaptic operations in eval mode, on the first samples."""
-    x = pair[0][: operations.SAMPLES]
-
-    def run() -> int:
-        for part in x.split(size):
-            paradigm.scores(model, part)
-        return len(x)
-
-    model.eval()
-    counted = operations.count(model.module, run)
-    model.train()
-    return counted
-
-
 def _clock(device: torch.device) -> Callable[[], float]:
     """Seconds, once everything that was asked of the device is done."""
 
@@ -238,38 +191,6 @@ def _clock(device: torch.device) -> Callable[[], float]:
         return time.perf_counter()
 
     return read
-
-
-def _digest(model: nn.Module) -> str:
-    """SHA-256 of all parameters and batch-norm statistics, for "bit-identical"; neuron states are left out."""
-    digest = hashlib.sha256()
-    kept: dict[str, Tensor] = dict(model.named_parameters())
-    kept.update({name: b for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var"))})
-    for name in sorted(kept):
-        digest.update(name.encode() + kept[name].detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _keep(path: Path, workload: Workload, splits: Splits, model: nn.Module, homeostat: Homeostat | None) -> None:
-    about = {"workload": asdict(workload), "sample_shape": list(splits.sample_shape), "classes": splits.classes}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = None if homeostat is None else homeostat.state_dict()
-    torch.save({"model": model.state_dict(), "homeostat": state, "about": about}, path)
-
-
-def _logger(folder: Path | None, name: str) -> Callable[[Record, Homeostat | None], None]:
-    if folder is None:
-        return lambda point, homeostat: None
-    from ahsar.integrations.tensorboard import TensorBoardLogger
-
-    logger = TensorBoardLogger(folder / name)
-
-    def log(point: Record, homeostat: Homeostat | None) -> None:
-        logger.scalars(point["step"], {"val/metric": point["val_metric"], "val/loss": point["val_loss"]})
-        if homeostat is not None:
-            logger.log(homeostat, point["step"])
-
-    return log
 
 
 __all__ = ["Pair", "Record", "header", "name_of", "run"]
