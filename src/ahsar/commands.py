@@ -213,7 +213,7 @@ def matrix(
 ) -> None:
     """Run a frozen list of cells (paradigm, model, data) with all their arms; run again, it goes on where it stopped."""
     from .lab import matrix as matrices
-    from .lab import matrix_run
+    from .lab import matrix_run, matrix_tune
     from .lab.cluster import check
     from .lab.compare import Plan
 
@@ -228,7 +228,7 @@ def matrix(
         if page:
             matrix_run.show(folder)
         elif tune:
-            matrix_run.tune_matrix(chosen, data, folder, jobs)
+            matrix_tune.tune_matrix(chosen, data, folder, jobs)
         elif robustness:
             matrix_run.test_matrix(chosen, data, folder, jobs, limit, severities)
         else:

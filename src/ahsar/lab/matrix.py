@@ -11,6 +11,7 @@ The file names blocks, `[data.NAME]`, `[model.NAME]` and `[paradigm.NAME]`, and 
     model = "conv8"
     paradigm = "tet"
     rivals = true            # whether --quick runs the rivals here too
+    floor = 0.3              # the least target, for a cell whose baseline stays at chance
 
 Beside FILE.toml, FILE.tuned.toml holds for each budget and cell what `ahsar matrix FILE --tune` found: the baseline's
 learning rate and the target. Cells that it lacks cannot be compared.
@@ -41,6 +42,8 @@ class Cell:
         name: DATA-MODEL-PARADIGM.
         workload: with the tuned learning rate and target, or those of the file if it is not tuned yet.
         path: of the data below --data; "" for data that needs none.
+        middle: the learning rate of the file, where tuning starts.
+        floor: the least target; for cells whose baseline stays at chance.
         tuned: whether learning rate and target come from tuning.
         rivals: whether the quick budget runs the rivals here.
         axes: the names of its data, model and paradigm.
@@ -49,6 +52,8 @@ class Cell:
     name: str
     workload: Workload
     path: str
+    middle: float
+    floor: float
     tuned: bool
     rivals: bool
     axes: dict[str, str]
@@ -163,16 +168,17 @@ def _cell(table: dict[str, Any], entry: dict[str, Any], tuned: dict[str, Any], q
         _lay(built, {key: block.pop(key) for key in [*_TABLES, "quick"] if isinstance(block.get(key), dict)})
         _lay(built, {axis: block})
     name = "-".join(axes.values())
-    rivals = entry.pop("rivals", False)
+    rivals, floor = entry.pop("rivals", False), entry.pop("floor", 0.0)
     _lay(built, entry)
     path = built.get("data", {}).pop("path", "")
+    built.update(name=name, title=" · ".join(axes.values()))
+    middle = workload.parse(copy.deepcopy(built), quick).optimizer.lr
     found = tuned.get(name)
     if found:
         _lay(built, {"quick": {"optimizer": {"lr": found["lr"]}, "target": {"value": found["target"]}}} if quick else {
             "optimizer": {"lr": found["lr"]}, "target": {"value": found["target"]}
         })  # fmt: skip
-    built.update(name=name, title=" · ".join(axes.values()))
-    return Cell(name, workload.parse(built, quick), path, bool(found), rivals, axes)
+    return Cell(name, workload.parse(built, quick), path, middle, floor, bool(found), rivals, axes)
 
 
 def _lay(below: dict[str, Any], above: dict[str, Any]) -> None:

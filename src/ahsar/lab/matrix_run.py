@@ -1,4 +1,4 @@
-"""`ahsar matrix`: run a matrix cell by cell with progress, tune its baselines, and write its page."""
+"""`ahsar matrix`: run a matrix cell by cell with progress, test its models, and write its page."""
 
 import json
 from collections.abc import Sequence
@@ -7,19 +7,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from ahsar.errors import AhsarError, ResultsError
 from ahsar.lab import compare, matrix, provenance
 from ahsar.lab.compare import Plan
 from ahsar.lab.console import console as make_console
 from ahsar.lab.matrix import Cell
+from ahsar.lab.matrix_tune import COLUMNS
 from ahsar.lab.results import write_atomically
 from ahsar.lab.trial import name_of
-
-LRS = (0.5, 1.0, 2.0)  # times the learning rate of the file
-TUNING_SEEDS = (1000, 1001)
-_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
 
 
 def run_matrix(name: str, cells: Sequence[Cell], chosen: Sequence[Cell], template: Plan, root: Path | None) -> None:
@@ -44,7 +41,7 @@ def run_matrix(name: str, cells: Sequence[Cell], chosen: Sequence[Cell], templat
         raise ResultsError(f"no cell can run; the first, {chosen[0].name}: {errors[chosen[0].name]}")
     total = sum(len(one.plan.trials) for one in ready)
     ended_count = total - sum(len(one.missing) for one in ready)
-    with Progress(*_COLUMNS, console=console) as progress:
+    with Progress(*COLUMNS, console=console) as progress:
         bar = progress.add_task("trials", total=total, completed=ended_count)
 
         def update(steps: dict[str, int], ended: list[dict[str, Any]]) -> None:
@@ -92,48 +89,12 @@ def _take(out: Path, name: str, cells: Sequence[Cell], template: Plan) -> None:
     write_atomically(path, json.dumps(about, indent=1))
 
 
-def tune_matrix(cells: Sequence[Cell], root: Path | None, out: Path, jobs: int) -> Path:
-    """Tune the baseline of every cell that is not tuned yet in `out`; returns the file to keep beside the matrix.
-
-    Three learning rates (half, once and twice the file's) with two seeds each; the target as `ahsar.lab.tune` defines it.
-    """
-    console = make_console()
-    budget = "quick" if cells[0].workload.quick else "full"
-    folder = out / "tuning"
-    missing = [cell for cell in cells if not (folder / f"{cell.name}.json").exists()]
-    with Progress(*_COLUMNS, console=console) as progress, ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        bar = progress.add_task("cells", total=len(missing))
-        waiting = {pool.submit(_tune, cell, cell.source(root)): cell for cell in missing}
-        for future in as_completed(waiting):
-            cell = waiting[future]
-            try:
-                found = future.result()
-            except Exception as error:  # one cell's failure is said and does not stop the others
-                progress.console.print(f"[red]cell {cell.name}[/]: {type(error).__name__}: {error}", highlight=False)
-            else:
-                write_atomically(folder / f"{cell.name}.json", json.dumps(found))
-                rates = " ".join(f"{rate['lr']:g}: {rate['best']:.3f}" for rate in found["rates"])
-                seconds = max(trial["seconds"] for trial in found["trials"])
-                said = f"{cell.name}: {rates}; target {found['target']:.3f}; {seconds:.1f} s a trial"
-                progress.console.print(said, highlight=False)
-            progress.advance(bar)
-    found = {}
-    for cell in cells:
-        path = folder / f"{cell.name}.json"
-        if path.exists():
-            found[cell.name] = json.loads(path.read_text(encoding="utf-8"))
-    written = out / "tuned.toml"
-    write_atomically(written, matrix.tuned_text({budget: found}))
-    console.print(f"tuned: {written}; keep it beside the matrix as NAME.tuned.toml", soft_wrap=True)
-    return written
-
-
 def test_matrix(cells: Sequence[Cell], root: Path | None, out: Path, jobs: int, limit: int, severities: str) -> None:
     """Score the kept models of every cell on corrupted samples; cells that cannot be are said and left out."""
     console = make_console()
     ready = [cell for cell in cells if (out / cell.name / "trials.jsonl").exists()]
     ready = [cell for cell in ready if not (out / cell.name / "robustness.json").exists()]
-    with Progress(*_COLUMNS, console=console) as progress, ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with Progress(*COLUMNS, console=console) as progress, ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         bar = progress.add_task("cells", total=len(ready))
         waiting = {pool.submit(_test, out / cell.name, cell.source(root), limit, severities): cell for cell in ready}
         for future in as_completed(waiting):
@@ -155,14 +116,3 @@ def _test(folder: Path, source: Path | None, limit: int, severities: str) -> Non
 
     torch.set_num_threads(1)
     report.write(folder, measure(folder, source, limit, severities))
-
-
-def _tune(cell: Cell, source: Path | None) -> dict[str, Any]:
-    """In a process of its own."""
-    import torch
-
-    from ahsar.lab.tune import tune
-
-    torch.set_num_threads(1)  # as a comparison's trials
-    lr = cell.workload.optimizer.lr
-    return tune(cell.workload, source, [lr * factor for factor in LRS], TUNING_SEEDS)

@@ -69,7 +69,7 @@ def test_rivals_treat_the_layers_that_the_controller_regulates(rival: str) -> No
 
 def test_expand(tmp_path: Path) -> None:
     spec = workload.load(tiny.write(tmp_path))
-    assert arms.expand(["lr", "lr@2", "rate-loss@0.3"], spec) == ["lr@2", "rate-loss@0.3"]
+    assert arms.expand(["lr", "lr@5", "rate-loss@0.3"], spec) == ["lr@5", "rate-loss@0.3"]
     every = arms.expand(["rivals"], spec)
     assert [name.partition("@")[0] for name in every] == [name for name in arms.RIVALS if name != "tebn"]
     deep = workload.load("fashion-deep", quick=True)
