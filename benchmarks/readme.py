@@ -11,8 +11,9 @@ import re
 import shutil
 from pathlib import Path
 
+from ahsar.lab.report import matrix_page
 from ahsar.lab.report.summary import markdown
-from ahsar.lab.report.tables import count, speedup_words, times
+from ahsar.lab.report.tables import count, markdown_table, speedup_words, times
 from ahsar.lab.report.words import findings, headline
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +31,32 @@ def keep(folder: Path) -> Path:
     raw = (folder / "trials.jsonl").read_bytes()
     (target / "trials.jsonl.gz").write_bytes(gzip.compress(raw, mtime=0))
     return target
+
+
+def keep_matrix(folder: Path) -> Path:
+    """The same of a matrix: its page, and of every cell the workload, the raw trials and what corruptions did."""
+    target = RESULTS / folder.name
+    for cell in json.loads((folder / "matrix-about.json").read_text(encoding="utf-8"))["cells"]:
+        if not (folder / cell / "trials.jsonl").exists():
+            continue
+        (target / cell).mkdir(parents=True, exist_ok=True)
+        for name in ("workload.json", "robustness.json"):
+            if (folder / cell / name).exists():
+                shutil.copy(folder / cell / name, target / cell / name)
+        raw = (folder / cell / "trials.jsonl").read_bytes()
+        (target / cell / "trials.jsonl.gz").write_bytes(gzip.compress(raw, mtime=0))
+    for path in folder.glob("matrix*.*"):
+        shutil.copy(path, target / path.name)
+    return target
+
+
+def matrix(name: str) -> str:
+    """The command, the headline, AHSAR against each opponent, and what belongs beside it."""
+    found = json.loads((RESULTS / name / "matrix.json").read_text(encoding="utf-8"))
+    command = json.loads((RESULTS / name / "matrix-about.json").read_text(encoding="utf-8"))["command"]
+    said = "\n".join(f"- {text}" for text in matrix_page.findings(found))
+    table = markdown_table(list(matrix_page.OVER), matrix_page.opponent_rows(found))
+    return f"`{command}`: {matrix_page.headline(found)}\n\n{table}\n{said}\n"
 
 
 def summary_of(name: str) -> dict:
@@ -104,7 +131,8 @@ def filled(text: str) -> str:
 
     def replace(match: re.Match[str]) -> str:
         kind, _, name = match[1].partition(":")
-        body = {"results": lambda: results(name), "constants": constants, "overhead": overhead, "compiled": compiled}[kind]()
+        made = {"results": lambda: results(name), "matrix": lambda: matrix(name)}
+        body = {**made, "constants": constants, "overhead": overhead, "compiled": compiled}[kind]()
         return f"<!-- {match[1]} -->\n{body}<!-- /{match[1]} -->"
 
     return re.sub(r"<!-- ([\w:-]+) -->\n.*?<!-- /\1 -->", replace, text, flags=re.DOTALL)
@@ -118,7 +146,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.command == "keep":
         for folder in options.folders:
-            print(keep(folder))
+            print(keep_matrix(folder) if (folder / "matrix-about.json").exists() else keep(folder))
     else:
         readme = ROOT / "README.md"
         readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")

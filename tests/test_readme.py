@@ -9,7 +9,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from ahsar.lab import workload
+from ahsar.lab import matrix, workload
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,6 +51,10 @@ def check(words: list[str]) -> None:
         assert not missing, f"{shlex.join(words)}: `ahsar {subcommand} --help` does not know {missing}"
         if subcommand in ("compare", "run", "tune"):
             assert rest[0] in workload.names() or Path(rest[0]).suffix == ".toml", shlex.join(words)
+        if subcommand == "matrix":
+            assert rest[0] in matrix.names() or Path(rest[0]).suffix == ".toml", shlex.join(words)
+            if "--cells" in rest:
+                matrix.choose(matrix.load(rest[0], "--quick" in rest), rest[rest.index("--cells") + 1])
     elif name == "make":
         targets = [word for word in arguments if "=" not in word]
         rules = re.findall(r"^([\w -]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)

@@ -70,9 +70,9 @@ def _of_the_lab(saved: dict[str, Any], path: Path) -> nn.Module:
     about = saved.get("about")
     if not isinstance(about, dict):
         raise ExportError(f"{path}: does not name its model: give it with --model package.module:factory")
-    from ahsar.lab import models, workload
+    from ahsar.lab import paradigms, workload
 
-    return models.build(workload.from_dict(about["workload"]), tuple(about["sample_shape"]), about["classes"])
+    return paradigms.rebuild(workload.from_dict(about["workload"]), tuple(about["sample_shape"]), about["classes"])
 
 
 def _plain(threshold: Tensor) -> Any:

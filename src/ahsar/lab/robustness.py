@@ -14,7 +14,7 @@ import ahsar
 from ahsar.adapt import Adaptation
 from ahsar.errors import ResultsError
 from ahsar.homeostat import Homeostat
-from ahsar.lab import corruptions, data, models, paradigms, provenance
+from ahsar.lab import corruptions, data, paradigms, provenance
 from ahsar.lab.paradigms import Paradigm
 from ahsar.lab.report.records import arms_of, best_constant, read
 from ahsar.lab.results import Results
@@ -167,8 +167,7 @@ def _subjects(arm: str, seed: int, file: Path, workload: Workload, splits: data.
 
 
 def _load(file: Path, workload: Workload, splits: data.Splits) -> tuple[nn.Module, Homeostat | None]:
-    model = models.build(workload, splits.sample_shape, splits.classes)
-    model = paradigms.rebuild(workload, model, splits.train)
+    model = paradigms.rebuild(workload, splits.sample_shape, splits.classes)
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True)
         model.load_state_dict(saved["model"])

@@ -1,6 +1,7 @@
 """Conversion: the twin is the analogue net, the converted net computes the same to 1/T, and its threshold is a live knob."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 import ahsar
+from ahsar.baking import bake_checkpoint
 from ahsar.errors import WorkloadError
-from ahsar.lab import data, models, paradigms
+from ahsar.lab import data, models, paradigms, robustness, trial
 from ahsar.lab.paradigms import conversion
-from ahsar.lab.workload import Data, Model, Optimizer, Paradigm, Workload, load
+from ahsar.lab.workload import Budget, Data, Model, Optimizer, Paradigm, Workload, load
 
 
 def workload(**model: Any) -> Workload:
@@ -212,3 +214,16 @@ def recorded(model: nn.Module, x: Tensor, paradigm: Any = None, optimizer: Any =
     for handle in handles:
         handle.remove()
     return spikes
+
+
+def test_a_trained_model_is_found_again_and_baked(tmp_path: Path) -> None:
+    """A converted network is another one than the model's builder gives: what is kept of it must still be of use."""
+    spec = replace(workload(), budget=Budget(steps=6, batch_size=32, eval_every=6))
+    splits = data.load(spec)
+    record = trial.run(spec, splits, "ahsar", 0, keep=tmp_path / "kept.pt")
+    model, homeostat = robustness._load(tmp_path / "kept.pt", spec, splits)
+    assert homeostat is not None and homeostat.scales == pytest.approx(record["curve"][-1]["scales"])
+    x, y = splits.test
+    assert accuracy(paradigms.build(spec).scores(model.eval(), x), y) == pytest.approx(record["final_test"])
+    baked = bake_checkpoint(tmp_path / "kept.pt", None, tmp_path / "baked.pt")
+    assert list(baked["thresholds"].values()) == pytest.approx(list(homeostat.scales.values()))

@@ -5,9 +5,11 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ahsar.lab import models
 from ahsar.lab.data import Pair
 from ahsar.lab.workload import Workload
 
@@ -66,11 +68,13 @@ def build(workload: Workload) -> Paradigm:
     return getattr(import_module(f"ahsar.lab.paradigms.{file}"), cls)(spec)
 
 
-def rebuild(workload: Workload, model: nn.Module, train: Pair) -> nn.Module:
-    """The network that `prepare` makes of a new one, up to its weights: what a trained state is loaded into."""
+def rebuild(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """The network that a trial of the workload trains, up to its weights: what a trained state is loaded into."""
+    model = models.build(workload, sample_shape, classes)
     if workload.paradigm.name == "conversion":  # the only one that makes another network; what it learns does not matter
-        workload = replace(workload, paradigm=replace(workload.paradigm, ann_steps=1))
-        return build(workload).prepare(model, train, 0)
+        quick = replace(workload, paradigm=replace(workload.paradigm, ann_steps=1))
+        x = torch.randn(16, *sample_shape, generator=torch.Generator().manual_seed(0))
+        return build(quick).prepare(model, (x, torch.arange(16) % classes), 0)
     return model
 
 
@@ -87,4 +91,4 @@ def trainable(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-__all__ = ["Backward", "Paradigm", "build", "descend", "trainable"]
+__all__ = ["Backward", "Paradigm", "build", "descend", "rebuild", "trainable"]

@@ -42,26 +42,28 @@ def write(out: Path) -> Path:
         ResultsError: `out` holds no matrix, or none of its cells has run.
     """
     about = _about(out)
-    summaries, robust = {}, {}
-    for cell in about["cells"]:
-        folder = out / cell
-        if (folder / "trials.jsonl").exists():
-            summaries[cell] = summarise(read(folder))
-        if (folder / "robustness.json").exists():
-            robust[cell] = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))
-    if not summaries:
-        raise ResultsError(f"{out}: none of its {len(about['cells'])} cells has run: run `ahsar matrix` with this --out")
-    found = plain(combine(summaries, robust))
-    found["matrix"], found["quick"], found["missing"] = (
-        about["name"],
-        about["quick"],
-        sorted(set(about["cells"]) - set(summaries)),
-    )
+    found = collect(out)
     content = _content(found, about)
     drawn = forest.draw(found, out / "matrix.png")
     write_whole(out / "matrix.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     write_whole(out / "matrix.md", _markdown(content))
     return write_whole(out / "matrix.html", render({**content, "figures": [picture(drawn)]}))
+
+
+def collect(out: Path) -> dict[str, Any]:
+    """The numbers of matrix.json, from the trials and robustness.json of every cell that ran; raises as `write`."""
+    about = _about(out)
+    summaries, robust = {}, {}
+    for cell in about["cells"]:
+        folder = out / cell
+        if any((folder / name).exists() for name in ("trials.jsonl", "trials.jsonl.gz")):
+            summaries[cell] = summarise(read(folder))
+        if (folder / "robustness.json").exists():
+            robust[cell] = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))
+    if not summaries:
+        raise ResultsError(f"{out}: none of its {len(about['cells'])} cells has run: run `ahsar matrix` with this --out")
+    missing = [cell for cell in about["cells"] if cell not in summaries]
+    return plain({"matrix": about["name"], "quick": about["quick"], "missing": missing, **combine(summaries, robust)})
 
 
 def _about(out: Path) -> dict[str, Any]:
@@ -90,27 +92,12 @@ def _gap_words(got: dict[str, Any] | None) -> str:
 def _content(found: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
     """What the template shows."""
     budget = "quick budget" if found["quick"] else "full budget"
-    over = [
-        [
-            _title(key),
-            str(row["n"]),
-            _ratio_words(row["steps"]),
-            f"{row['steps']['p_holm']:.2g}",
-            _ratio_words(row["seconds"]),
-            _gap_words(row["final_test_difference"]),
-            times(row["rate"]["mean"]) if row["rate"]["mean"] else "–",
-            "/".join(map(str, row["wins_ties_losses"])),
-            "/".join(map(str, row["after_holm"])),
-            "/".join(map(str, row["final_wins_ties_losses"])),
-        ]
-        for key, row in found["opponents"].items()
-    ]
     rivals = [key for key in found["opponents"] if key not in ("baseline", "constant")]
     tables = [
         {
             "title": "AHSAR against each opponent, over cells",
             "header": list(OVER),
-            "rows": over,
+            "rows": opponent_rows(found),
             "note": NOTE,
         },
         {
@@ -136,6 +123,25 @@ def _content(found: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
         "failures": [failure for cell in found["cells"].values() for failure in cell["failures"]],
         "facts": {"command": about["command"], "cells": ", ".join(found["cells"]), **about["versions"]},
     }
+
+
+def opponent_rows(found: dict[str, Any]) -> list[list[str]]:
+    """Cells of the table of opponents, under `OVER`."""
+    return [
+        [
+            _title(key),
+            str(row["n"]),
+            _ratio_words(row["steps"]),
+            f"{row['steps']['p_holm']:.2g}",
+            _ratio_words(row["seconds"]),
+            _gap_words(row["final_test_difference"]),
+            times(row["rate"]["mean"]) if row["rate"]["mean"] else "–",
+            "/".join(map(str, row["wins_ties_losses"])),
+            "/".join(map(str, row["after_holm"])),
+            "/".join(map(str, row["final_wins_ties_losses"])),
+        ]
+        for key, row in found["opponents"].items()
+    ]
 
 
 def _row(name: str, cell: dict[str, Any]) -> list[str]:
