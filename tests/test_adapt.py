@@ -34,7 +34,7 @@ def plain(value: Any) -> Any:
 
 def all_of(model: nn.Module, homeostat: Homeostat) -> Any:
     rest = homeostat.sensing, homeostat.config, [layer.fired for layer in homeostat.layers]
-    return plain(homeostat.state_dict()), rest, plain(dict(model.state_dict())), homeostat._names(), homeostat.arrivals
+    return plain(homeostat.state_dict()), rest, plain(dict(model.state_dict())), homeostat.names(), homeostat.arrivals
 
 
 @torch.no_grad()

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from . import checks, distributed, functional
+from . import distributed, functional, sensing, slow_loop
 from .adapt import Adaptation, adapting
 from .calibrate import calibrate
 from .config import Config
 from .errors import AttachError, ConfigError, SensingError
 from .layer import Layer
-from .state import VECTORS, load_state, save_state
-from .tally import add
+from .state import load_state, save_state
 
 
 class Homeostat:
@@ -43,11 +42,11 @@ class Homeostat:
         self.compiled = False  # whether any forward that senses was traced by torch.compile
         self._paused = False
         self.updated = False
-        self._met = False  # whether the ranks were compared
+        self.met = False  # whether the ranks were compared
         self.arrivals: list[Layer] = []  # layers that ran, in the order of their first forward
         self.held: dict[str, float] | None = None
         self._warned: set[str] = set()
-        self._counts: tuple[list[int], Tensor] | None = None
+        self.counts: tuple[list[int], Tensor] | None = None
         self._optimizer_handle: RemovableHandle | None = None
         # on the CPU while the model is on the meta device: state must not be lost
         device = next((t.device for t in nn.Module.parameters(model) if not t.is_meta), torch.device("cpu"))
@@ -63,24 +62,25 @@ class Homeostat:
     def rates(self) -> dict[str, float]:
         """Smoothed rate of each layer in [0, 1], NaN before the first update. Copies from the device."""
         heard = torch.where(self.weight > 0, self.average, torch.nan)
-        return dict(zip(self._names(), heard.tolist(), strict=True))
+        return dict(zip(self.names(), heard.tolist(), strict=True))
 
     @property
     def scales(self) -> dict[str, float]:
         """The factor on each layer's threshold, > 0. Copies from the device."""
-        return dict(zip(self._names(), self.scale.tolist(), strict=True))
+        return dict(zip(self.names(), self.scale.tolist(), strict=True))
 
     @property
     def bad(self) -> dict[str, float]:
         """Updates of this epoch in which a layer's rate was NaN or infinite. Copies from the device."""
-        return dict(zip(self._names(), self.bad_updates.tolist(), strict=True))
+        return dict(zip(self.names(), self.bad_updates.tolist(), strict=True))
 
     @property
     def set_point(self) -> float:
         """The rate that layers are led to now: r* G with centre="set-point", r* otherwise."""
         return self.config.set_point * (self.gain if self.config.centre == "set-point" else 1.0)
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Qualified names of the layers, in the order of `layers`."""
         return [layer.name for layer in self.layers]
 
     # ---------------------------------------------------------------- the fast loop
@@ -105,10 +105,10 @@ class Homeostat:
     @torch.no_grad()
     def update(self, config: Config) -> None:
         """Equations (1) to (6) with the constants of `config`: the controller's own, or calibration's."""
-        ran = self._meet()
+        ran = sensing.meet(self)
         if not self.updated:
-            self._sort_layers(ran)
-        spikes, counts = self._collect()
+            sensing.sort_layers(self, ran)
+        spikes, counts = sensing.collect(self)
         # a copy that keeps the last size seen: layers may miss updates
         self.sizes = torch.where(counts > 0, counts, self.sizes)
         self.bad_updates = self.bad_updates + ~(spikes.abs() < math.inf)
@@ -125,61 +125,6 @@ class Homeostat:
             self.state = functional.react_and_diffuse(self.state, deviation, config.leak, config.reaction, config.diffusion)
             self._write()
 
-    def _meet(self) -> list[str]:
-        """The names of the layers that ran, here or on any rank; the first update also compares the ranks."""
-        for layer in self.layers if not self.updated else ():
-            # compiled code does not say again that it runs, should a state without arrivals have been loaded
-            if layer.tally is not None and not layer.fired and layer.tally.count:
-                layer.arrive()
-        ran = [layer.name for layer in self.arrivals]
-        if (self._met and self.updated) or not distributed.active():
-            return ran
-        state = {name: getattr(self, name) for name in ("steps", "epochs", "gain", "updated", "held")}
-        state["scales"] = self.scale.tolist()
-        ran = distributed.agree(ran, self._names(), self.config.to_dict(), state)
-        self._met = True
-        return ran
-
-    def _sort_layers(self, ran: list[str]) -> None:
-        """Put the layers into the order in which they ran: neighbours in equation (4) are neighbours in the network."""
-        names = self._names()
-        if not ran:
-            checks.refuse_idleness()
-        missing = [name for name in names if name not in ran]
-        if missing and self.config.unused == "error":
-            checks.refuse_silence(missing)
-        order = [names.index(name) for name in ran + missing]
-        self.layers = [self.layers[i] for i in order]
-        index = torch.tensor(order, device=self.state.device)
-        for name in VECTORS:
-            setattr(self, name, getattr(self, name)[index])
-        self.warn(checks.out_of_reach(self))
-
-    def _collect(self) -> tuple[Tensor, Tensor]:
-        """Sums of spikes and outputs since the last update, both [L], over all ranks; then start anew."""
-        totals = [layer.spikes for layer in self.layers]
-        tallies = [layer.tally for layer in self.layers if layer.tally is not None] if self.compiled else []
-        if all(total is None for total in totals) and not tallies and not distributed.active():
-            checks.refuse_idleness()
-        device = next((t.device for t in (*totals, *(tally.spikes for tally in tallies)) if t is not None), self.state.device)
-        if device != self.state.device:
-            self._move(device)
-        zero = torch.zeros((), device=device)
-        spikes = torch.stack([zero if total is None else total.to(device) for total in totals])
-        counts = [layer.count for layer in self.layers]
-        if self._counts is None or self._counts[0] != counts or self._counts[1].device != device:
-            # copied to the device only when batch sizes change
-            self._counts = counts, torch.tensor(counts, dtype=torch.float32).to(device, non_blocking=True)
-        seen = self._counts[1]
-        if tallies:
-            spikes, seen = add([layer.tally for layer in self.layers], spikes, seen)
-            # elsewhere than on the CPU a look would make the host wait
-            if device.type == "cpu" and not seen.any() and not distributed.active():
-                checks.refuse_idleness()
-        for layer in self.layers:
-            layer.forget()
-        return distributed.total(spikes, seen) if distributed.active() else (spikes, seen)
-
     def _write(self) -> None:
         """Equations (5) and (6): give every layer the scale of its state."""
         scale = functional.bound(self.state, self.config.reach)
@@ -191,10 +136,6 @@ class Homeostat:
         numbers = scale.tolist() if any(layer.threshold.host for layer in self.layers) else ()
         for i, (layer, factor) in enumerate(zip(self.layers, scale.unbind(), strict=True)):
             layer.threshold.write(layer.module, numbers[i] if layer.threshold.host else factor)  # type: ignore[arg-type]
-
-    def _move(self, device: torch.device) -> None:
-        for name in VECTORS:
-            setattr(self, name, getattr(self, name).to(device))
 
     def arrived(self, layer: Layer) -> None:
         """A layer ran for the first time."""
@@ -221,31 +162,7 @@ class Homeostat:
         value = distributed.mean(value if higher_is_better else -value, self.state.device)
         if not math.isfinite(value):
             raise ConfigError(f"epoch({float(metric)}): the validation metric must be finite; did training diverge?")
-        config, device = self.config, self.state.device
-        energy = distributed.mean(functional.energy(self.average, self.sizes).item(), device)
-        progress = functional.progress(value, self.metric_mean, math.sqrt(self.metric_variance))
-        self.metric_mean, self.metric_variance, self.metric_weight = functional.track(
-            self.metric_mean, self.metric_variance, self.metric_weight, value, config.progress_beta
-        )
-        if self.held is None:
-            urge = functional.urge(progress, energy, self.set_point)
-            self.gain = functional.adjust_gain(self.gain, urge, config.gamma, config.gain_limit)
-            if config.centre == "network":
-                self._write()
-        self.epochs += 1
-        self.history.append(
-            {
-                "epoch": self.epochs,
-                "metric": float(metric),
-                "energy": energy,
-                "progress": progress,
-                "gain": self.gain,
-                "rates": self.rates,
-                "scales": self.scales,
-            }
-        )
-        self.warn({**checks.not_finite(self), **checks.off_set_point(self)})
-        self.bad_updates = torch.zeros_like(self.bad_updates)
+        slow_loop.close(self, float(metric), value)
 
     def calibrate(
         self,
@@ -308,7 +225,7 @@ class Homeostat:
             scales: one factor for all layers, or one per layer name (others keep theirs); finite and > 0.
         """
         self._require_attached("hold()")
-        names = self._names()
+        names = self.names()
         wanted = dict.fromkeys(names, scales) if isinstance(scales, (int, float)) else dict(scales)
         for name, value in wanted.items():
             if name not in names:
