@@ -26,8 +26,8 @@ def keep(folder: Path) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     for name in ("summary.json", "workload.json"):
         shutil.copy(folder / name, target / name)
-    for picture in folder.glob("*.png"):
-        shutil.copy(picture, target / picture.name)
+    for kept in (*folder.glob("*.png"), *folder.glob("*.svg"), *folder.glob("robustness.*")):
+        shutil.copy(kept, target / kept.name)
     raw = (folder / "trials.jsonl").read_bytes()
     (target / "trials.jsonl.gz").write_bytes(gzip.compress(raw, mtime=0))
     return target
