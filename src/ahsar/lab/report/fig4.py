@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAMED = 10  # lines that have room for a label
+LONGEST = 13  # letters of a label, for the lines beside it to keep their width
 _MARK: dict[str, Any] = {"marker": "D", "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.8, "zorder": 5}
 
 
@@ -94,7 +95,16 @@ def _short(names: Sequence[str]) -> list[str]:
         parts = [part[1:] for part in parts]
     while min(map(len, parts), default=0) > 1 and len({part[-1] for part in parts}) == 1:
         parts = [part[:-1] for part in parts]
-    return [".".join(part) for part in parts]
+    return [_clipped(part) for part in parts]
+
+
+def _clipped(parts: Sequence[str]) -> str:
+    """The name in at most LONGEST letters, as its end tells most; what is left out shows as an ellipsis."""
+    kept = [part for part in parts if part not in ("neuron", "lif")] or list(parts)
+    while len(kept) > 1 and len(".".join(kept)) > LONGEST:
+        kept = kept[1:]
+    text = ".".join(kept)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _set_point(trials: Sequence[Record]) -> float | None:

@@ -35,7 +35,7 @@ def draw(found: dict[str, Any], path: Path) -> Path:
     known = [(gap, y) for y, gap in enumerate(gaps) if gap is not None]
     right.scatter([gap for gap, _ in known], [y for _, y in known], s=26, color=COLOURS["ahsar"], zorder=3)
     right.set_xscale("symlog", linthresh=0.1, linscale=1.5)
-    ticks = [-0.8, -0.4, -0.2, -0.1, -0.05, 0, 0.05, 0.1, 0.2, 0.4, 0.8]
+    ticks = [-0.4, -0.1, -0.05, 0, 0.05, 0.1, 0.4]
     low, high = min([gap for gap, _ in known], default=0), max([gap for gap, _ in known], default=0)
     kept = [tick for tick in ticks if min(low, -0.05) * 1.3 <= tick <= max(high, 0.05) * 1.3]
     right.set_xticks(kept, [f"{tick:+g}" if tick else "0" for tick in kept])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ahsar.errors import ResultsError
+from ahsar.lab import stats
 from ahsar.lab.report import forest
 from ahsar.lab.report.matrix import combine
 from ahsar.lab.report.page import picture, render
@@ -197,6 +198,11 @@ def findings(found: dict[str, Any]) -> list[str]:
                 f"Under corruptions, over {got['n']} cells, {text}: {_gap_words(got['difference'])} in accuracy against the "
                 f"baseline; better, level (within 0.01) and worse in {'/'.join(map(str, got['wins_ties_losses']))}."
             )
+    pairs = min((len(cell["seeds"]) for cell in found["cells"].values()), default=0)
+    if pairs <= stats.FEWEST_PAIRS:
+        said.append(
+            f"With {pairs} pairs a cell no cell has a verdict of its own (it takes {stats.FEWEST_PAIRS + 1}): intervals are over cells."
+        )
     checked = [cell["attached_identical"] for cell in found["cells"].values() if cell["attached_identical"]]
     if checked:
         same, total = sum(c["identical"] for c in checked), sum(c["n"] for c in checked)

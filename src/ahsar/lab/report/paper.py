@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 WIDE, NARROW = 7.1, 4.6  # inches: two columns of a page, and a panel that stands alone
 SIZE, SMALL = 8.5, 8.0  # points, at that width
 DPI = 200
+_METHODS = {name: name.upper() for name in ("bptt", "tbptt", "tet", "ottt", "sltt", "decolle", "stdp")} | {"eprop": "e-prop"}
 Ends = list[tuple[float, str, Any]]
 
 
@@ -133,4 +134,6 @@ def _title(folder: Path, record: Record) -> str:
         method = json.loads((folder / "workload.json").read_text(encoding="utf-8"))["workload"]["paradigm"]["name"]
     except (OSError, ValueError, KeyError, TypeError):  # records may stand alone
         return name
-    return f"{name}, {method.upper() if method.isalpha() else method}"
+    if method in record["workload"].split("-"):  # cells of a matrix name it themselves
+        return name
+    return f"{name}, {_METHODS.get(method, method)}"
