@@ -200,9 +200,8 @@ def findings(found: dict[str, Any]) -> list[str]:
             )
     pairs = min((len(cell["seeds"]) for cell in found["cells"].values()), default=0)
     if pairs <= stats.FEWEST_PAIRS:
-        said.append(
-            f"With {pairs} pairs a cell no cell has a verdict of its own (it takes {stats.FEWEST_PAIRS + 1}): intervals are over cells."
-        )
+        needed = stats.FEWEST_PAIRS + 1
+        said.append(f"With {pairs} pairs no cell has a verdict of its own (that takes {needed}): intervals are over cells.")
     checked = [cell["attached_identical"] for cell in found["cells"].values() if cell["attached_identical"]]
     if checked:
         same, total = sum(c["identical"] for c in checked), sum(c["n"] for c in checked)
