@@ -1,8 +1,8 @@
-"""The workloads and arms as a table."""
+"""The workloads as a table, with the matrices under it."""
 
 from typing import Any
 
-from ahsar.lab import workload
+from ahsar.lab import matrix, workload
 
 
 def workloads_table() -> Any:
@@ -18,4 +18,6 @@ def workloads_table() -> Any:
             spec = workload.load(name, quick)
             shown = (f"{spec.budget.steps}", f"{spec.target.value:g}", spec.hash)
             table.add_row("  --quick" if quick else name, "" if quick else spec.title, *shown, style="dim" if quick else "")
+    lists = ", ".join(f"{name} ({len(matrix.load(name))} cells)" for name in matrix.names())
+    table.caption, table.caption_justify = f"Matrices, for `ahsar matrix NAME`: {lists}.", "left"
     return table
