@@ -54,7 +54,7 @@ def matrix(name: str) -> str:
     """The command, the headline, AHSAR against each opponent, and what belongs beside it."""
     found = json.loads((RESULTS / name / "matrix.json").read_text(encoding="utf-8"))
     command = json.loads((RESULTS / name / "matrix-about.json").read_text(encoding="utf-8"))["command"]
-    said = "\n".join(f"- {text}" for text in matrix_page.findings(found))
+    said = "\n".join(f"- {text}" for text in matrix_page.findings(found) if not text.startswith("Against"))  # the table's
     table = markdown_table(list(matrix_page.OVER), matrix_page.opponent_rows(found))
     return f"`{command}`: {matrix_page.headline(found)}\n\n{table}\n{said}\n"
 
