@@ -26,7 +26,7 @@ NORMAL = [transforms.ToTensor(), transforms.Normalize((0.485, 0.456, 0.406), (0.
 
 def data(folder: Path | None, train: bool) -> Dataset:
     if folder is None:
-        return datasets.FakeData(16 if train else 8, (3, 32, 32), 1000, transforms.Compose(NORMAL))
+        return datasets.FakeData(8 if train else 4, (3, 32, 32), 1000, transforms.Compose(NORMAL))
     cut = [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip()]
     whole = [transforms.Resize(256), transforms.CenterCrop(224)]
     change = transforms.Compose([*(cut if train else whole), *NORMAL])
@@ -52,7 +52,7 @@ def top1(model: nn.Module, batches: Any, device: torch.device, time_steps: int) 
 
 def main(folder: Path | None, resume: bool, epochs: int = 320, time_steps: int = 4, batch: int = 32) -> None:
     if folder is None:
-        epochs, batch = 2, 4
+        epochs, batch = 1, 2
     cuda = torch.cuda.is_available()
     dist.init_process_group("nccl" if cuda else "gloo")
     rank, world = dist.get_rank(), dist.get_world_size()

@@ -87,7 +87,7 @@ def test_an_example_runs_as_its_user_starts_it(name: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent / "src")}
     command = [sys.executable, *options, str(EXAMPLES / file), *arguments]
     for _ in range(3):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
         if "terminate called without an active exception" not in done.stderr:
             break  # else PyTorch's own shutdown of a rank has aborted, as it now and then does once all is done
     assert done.returncode == 0, done.stderr

@@ -76,7 +76,14 @@ def test_interrupted_compare_goes_on(tmp_path: Path, blow: signal.Signals) -> No
     command += ["--seeds", "5", "--jobs", "1", "--out", str(out)]
     log = tmp_path / "stderr"
     with log.open("w") as stderr:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+            # a shell's background job ignores Ctrl-C, and so would its children
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     wait_for(lambda: len(list((out / "trials").glob("*.jsonl"))) >= 2, process)
     # Ctrl-C in a terminal reaches every process of the group
     os.killpg(process.pid, blow) if blow is signal.SIGINT else process.send_signal(blow)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from ahsar.commands import app
 from ahsar.errors import DataError, WorkloadError
-from ahsar.lab import matrix, rules, stats
+from ahsar.lab import matrix, matrix_tune, rules, stats
 from ahsar.lab.matrix import load
 from ahsar.lab.report import matrix as numbers
 from ahsar.lab.report import matrix_page
@@ -251,4 +251,16 @@ def test_tuning_writes_what_the_matrix_reads(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     path.with_name("small.tuned.toml").write_text((tmp_path / "out" / "tuned.toml").read_text())
     cell = load(path, quick=True)[0]
-    assert cell.tuned and cell.workload.optimizer.lr in (0.025, 0.05, 0.1)
+    tried = [rate["lr"] for rate in json.loads((tmp_path / "out" / "tuning" / "digits-two-bptt.json").read_text())["rates"]]
+    assert cell.tuned and cell.workload.optimizer.lr in tried
+    assert {0.025, 0.05, 0.1} <= set(tried) and len(tried) <= matrix_tune.MOST_RATES
+
+
+def test_learning_rates_go_on_from_the_better_end() -> None:
+    def after(*pairs: tuple[float, float]) -> float | None:
+        return matrix_tune.next_rate([{"lr": lr, "best": best, "mean_curve": 0.0} for lr, best in pairs], 1.0)
+
+    assert [after(), after((1.0, 0.5)), after((1.0, 0.5), (0.5, 0.5))] == [1.0, 0.5, 2.0]
+    assert after((1.0, 0.7), (0.5, 0.5), (2.0, 0.6)) is None  # the best lies between others
+    assert after((1.0, 0.7), (0.5, 0.5), (2.0, 0.8)) == 4.0 and after((1.0, 0.7), (0.5, 0.8), (2.0, 0.6)) == 0.25
+    assert after(*((2.0**i, float(i)) for i in range(-1, 5))) is None  # enough

@@ -15,7 +15,7 @@ import torch
 from ahsar.errors import DataError
 from ahsar.lab import data
 from ahsar.lab.data import Splits, tonic_sets
-from ahsar.lab.workload import Data, Workload, load
+from ahsar.lab.workload import Data, Model, Workload, load
 from tests.lab import event_files
 from tests.lab.event_files import Events
 
@@ -46,7 +46,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def workload_for(name: str, **fields: object) -> Workload:
     fields = {"val_size": 10, "time_steps": STEPS, "size": SIZES[name], **fields}
     spec = Data(name=name, **fields)  # type: ignore[arg-type]
-    return replace(load("digits"), data=spec, model=replace(load("digits").model, time_steps=spec.time_steps or 4))
+    return replace(load("digits"), data=spec, model=Model(name="mlp", time_steps=spec.time_steps or 4))
 
 
 def files(name: str) -> dict[str, list[str]]:
