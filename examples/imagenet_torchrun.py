@@ -104,7 +104,8 @@ def main(folder: Path | None, resume: bool, epochs: int = 320, time_steps: int =
                 torch.save(state, saved.with_suffix(".part"))
                 saved.with_suffix(".part").replace(saved)  # whole or not at all
     dist.barrier()
-    dist.destroy_process_group()
+    # All is done. A process group that goes while Python holds its lock may wait for gloo's thread for ever, or abort.
+    os._exit(0)
 
 
 if __name__ == "__main__":
@@ -112,4 +113,3 @@ if __name__ == "__main__":
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--resume", action="store_true")
     main(**vars(parser.parse_args()))
-    os._exit(0)  # all is done; gloo's threads sometimes abort a normal exit

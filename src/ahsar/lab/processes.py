@@ -136,10 +136,10 @@ def leave() -> None:
     if count() == 1:
         return
     dist.barrier()
-    dist.destroy_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # PyTorch's threads sometimes abort a normal exit
+    # A process group that goes while Python holds its lock may wait for gloo's thread for ever, or abort.
+    os._exit(0)
 
 
 @torch.no_grad()
