@@ -42,6 +42,6 @@ def _rank(rank: int, before: Work, work: Callable[[Any], Any], world: int, folde
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world, timeout=timeout)
     torch.save(work(early), f"{folder}/{rank}.pt")
     dist.barrier()
-    # All is saved. PyTorch's own shutdown sometimes aborts ("terminate called without an active exception"), and a process group
-    # that goes while Python holds its lock may wait for gloo's thread for ever.
+    # All is saved. PyTorch's own shutdown sometimes aborts ("terminate called without an active exception"), and a process
+    # group that goes while Python holds its lock may wait for gloo's thread for ever.
     os._exit(0)
