@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from ahsar.lab import compare, matrix, provenance
 from ahsar.lab.compare import Plan
 from ahsar.lab.console import console as make_console
 from ahsar.lab.matrix import Cell
-from ahsar.lab.matrix_tune import COLUMNS
+from ahsar.lab.pool import COLUMNS, in_processes
 from ahsar.lab.results import write_atomically
 from ahsar.lab.trial import name_of
 
@@ -91,19 +90,11 @@ def _take(out: Path, name: str, cells: Sequence[Cell], template: Plan) -> None:
 
 def test_matrix(cells: Sequence[Cell], root: Path | None, out: Path, jobs: int, limit: int, severities: str) -> None:
     """Score the kept models of every cell on corrupted samples; cells that cannot be are said and left out."""
-    console = make_console()
     ready = [cell for cell in cells if (out / cell.name / "trials.jsonl").exists()]
     ready = [cell for cell in ready if not (out / cell.name / "robustness.json").exists()]
-    with Progress(*COLUMNS, console=console) as progress, ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        bar = progress.add_task("cells", total=len(ready))
-        waiting = {pool.submit(_test, out / cell.name, cell.source(root), limit, severities): cell for cell in ready}
-        for future in as_completed(waiting):
-            try:
-                future.result()
-            except Exception as error:  # one cell's failure is said and does not stop the others
-                text = f"[red]cell {waiting[future].name}[/]: {type(error).__name__}: {error}"
-                progress.console.print(text, highlight=False)
-            progress.advance(bar)
+    calls = [(cell, partial(_test, out / cell.name, cell.source(root), limit, severities)) for cell in ready]
+    for _ in in_processes(calls, jobs, make_console()):
+        pass  # each writes its own page
     show(out)
 
 

@@ -2,21 +2,18 @@
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from ahsar.lab.console import console as make_console
 from ahsar.lab.matrix import Cell, tuned_text
+from ahsar.lab.pool import in_processes
 from ahsar.lab.results import write_atomically
 
 FACTORS = (1.0, 0.5, 2.0)  # times the learning rate of the file, which wins a tie
 MOST_RATES = 6  # where the best is at the end of those tried
 SEEDS = (1000, 1001)
-COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
 Found = dict[str, Any]
 
 
@@ -32,21 +29,13 @@ def tune_matrix(cells: Sequence[Cell], root: Path | None, out: Path, jobs: int) 
     files = {cell.name: out / "tuning" / f"{cell.name}.json" for cell in cells}
     found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.exists()}
     missing = [cell for cell in cells if next_rate(_rates(found, cell), cell.middle) is not None]
-    with Progress(*COLUMNS, console=console) as progress, ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        bar = progress.add_task("cells", total=len(missing))
-        waiting = {pool.submit(_tune, cell, cell.source(root), found.get(cell.name)): cell for cell in missing}
-        for future in as_completed(waiting):
-            cell = waiting[future]
-            try:
-                found[cell.name] = future.result()
-            except Exception as error:  # one cell's failure is said and does not stop the others
-                progress.console.print(f"[red]cell {cell.name}[/]: {type(error).__name__}: {error}", highlight=False)
-            else:
-                write_atomically(files[cell.name], json.dumps(found[cell.name]))
-                rates = sorted(_rates(found, cell), key=lambda rate: rate["lr"])
-                said = " ".join(f"{rate['lr']:g}: {rate['best']:.3f}" for rate in rates)
-                progress.console.print(f"{cell.name}: {said}", highlight=False)
-            progress.advance(bar)
+    calls = [(cell, partial(_tune, cell, cell.source(root), found.get(cell.name))) for cell in missing]
+    for cell, result in in_processes(calls, jobs, console):
+        found[cell.name] = result
+        write_atomically(files[cell.name], json.dumps(result))
+        rates = sorted(_rates(found, cell), key=lambda rate: rate["lr"])
+        said = " ".join(f"{rate['lr']:g}: {rate['best']:.3f}" for rate in rates)
+        console.print(f"{cell.name}: {said}", highlight=False)
     tuned = {}
     for cell in cells:
         if rates := _rates(found, cell):

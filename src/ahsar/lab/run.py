@@ -11,6 +11,7 @@ from ahsar.errors import ResultsError, WorkloadError
 from ahsar.lab import arms, data, processes, trial
 from ahsar.lab.compare import Plan, compare
 from ahsar.lab.console import console as make_console
+from ahsar.lab.pool import COLUMNS
 from ahsar.lab.results import Results, write_atomically
 from ahsar.lab.workload import load
 
@@ -132,8 +133,7 @@ def robustness_of(out: Path, source: Path | None, limit: int, severities: str | 
     from ahsar.lab.robustness import measure
 
     console = make_console()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*COLUMNS, console=console) as progress:
         bar = progress.add_task("tests", total=None)
         measured = measure(
             out, source, limit, severities, corruptions, lambda done, total: progress.update(bar, completed=done, total=total)

@@ -2,18 +2,19 @@
 
 from math import prod
 
-from spikingjelly.activation_based import functional, layer
-from torch import Tensor, nn
+from spikingjelly.activation_based import layer
+from torch import Tensor
 
 from ahsar.lab import workload
-from ahsar.lab.models import Synapses, is_sequence, unroll
-from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_neuron, make_stack
+from ahsar.lab.models import Synapses, is_sequence
+from ahsar.lab.models.spikingjelly_conv import Show, make_neuron, make_stack
+from ahsar.lab.models.steps import Steps
 from ahsar.lab.rules import STEPWISE
 
 WIDTH, DEPTH = 128, 2  # where the workload gives 0
 
 
-class MLP(nn.Module):
+class MLP(Steps):
     """`flatten`, then `fc1`, `lif1` ... and `readout` in one sequence, `layers`; a frame or an image is flattened first."""
 
     def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
@@ -29,23 +30,7 @@ class MLP(nn.Module):
             self.layers.add_module(f"lif{i}", make_neuron(spec, paradigm))
             features = width
         self.layers.add_module("readout", layer.Linear(features, classes))
-        self.time_steps, self.stepwise = spec.time_steps, paradigm in STEPWISE
-        functional.set_step_mode(self, "s" if self.stepwise else "m")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits `[T, N, classes]` of a batch `[N, ...]` or `[N, T, ...]`."""
-        if self.stepwise:
-            return unroll(self, x, self.time_steps)
-        self.begin()
-        return self.step(as_sequence(x))
-
-    def begin(self) -> None:
-        """Begin a sequence."""
-        functional.reset_net(self)
-
-    def cut(self) -> None:
-        """Detach all membranes from the graph."""
-        functional.detach_net(self)
+        self.set_mode(spec, paradigm)
 
     def step(self, x: Tensor) -> Tensor:
         """Logits `[N, classes]` of one frame `[N, ...]`; not stepwise, those of a whole sequence."""

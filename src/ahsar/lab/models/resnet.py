@@ -3,21 +3,21 @@
 from collections.abc import Callable
 from functools import partial
 
-from spikingjelly.activation_based import functional, layer
+from spikingjelly.activation_based import layer
 from spikingjelly.activation_based.model import sew_resnet, spiking_resnet
 from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
 from ahsar.lab import workload
-from ahsar.lab.models import unroll
-from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_head
+from ahsar.lab.models.spikingjelly_conv import Show, make_head
+from ahsar.lab.models.steps import Steps
 from ahsar.lab.models.zoo import check_side, factory
 from ahsar.lab.rules import STEPWISE
 
 STAGES = 4
 
 
-class ResNet18(nn.Module):
+class ResNet18(Steps):
     """`stem`, `stage1` to `stage4` of basic blocks, average `pool` and `head`; batch norm everywhere.
 
     SpikingJelly's networks begin with a 7x7 convolution and pooling, for 224-pixel images. Here the stem is a 3x3
@@ -57,8 +57,7 @@ class ResNet18(nn.Module):
         for module in self.modules():
             if isinstance(module, layer.Conv2d):  # as SpikingJelly's constructors do
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.time_steps, self.stepwise = spec.time_steps, paradigm in STEPWISE
-        functional.set_step_mode(self, "s" if self.stepwise else "m")
+        self.set_mode(spec, paradigm)
 
     @classmethod
     def _block(cls, channels: int, out: int, stride: int, neuron: Callable[..., nn.Module]) -> nn.Module:
@@ -66,21 +65,6 @@ class ResNet18(nn.Module):
         if stride != 1:  # where the shape changes, so must the shortcut's
             shortcut = nn.Sequential(spiking_resnet.conv1x1(channels, out, stride), layer.BatchNorm2d(out))
         return cls.block(channels, out, stride, shortcut, spiking_neuron=neuron)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits `[T, N, classes]` of a batch `[N, C, H, W]` or `[N, T, C, H, W]`."""
-        if self.stepwise:
-            return unroll(self, x, self.time_steps)
-        self.begin()
-        return self.step(as_sequence(x))
-
-    def begin(self) -> None:
-        """Begin a sequence."""
-        functional.reset_net(self)
-
-    def cut(self) -> None:
-        """Detach all membranes from the graph."""
-        functional.detach_net(self)
 
     def step(self, x: Tensor) -> Tensor:
         """Logits `[N, classes]` of one frame `[N, C, H, W]`; not stepwise, those of a whole sequence."""

@@ -1,14 +1,15 @@
 """A plain stack of SpikingJelly convolutions of any depth, with or without batch norm, in multi-step mode, or stepwise."""
 
-from spikingjelly.activation_based import functional, layer, neuron, surrogate
+from spikingjelly.activation_based import layer, neuron, surrogate
 from torch import Tensor, nn
 
 from ahsar.lab import workload
-from ahsar.lab.models import is_sequence, side_after, unroll
+from ahsar.lab.models import side_after
+from ahsar.lab.models.steps import Steps
 from ahsar.lab.rules import STEPWISE
 
 
-class SpikingjellyConv(nn.Module):
+class SpikingjellyConv(Steps):
     """Blocks `block1 ...` of `conv`, `norm` (if asked for) and `lif`, a hidden `fc` block if asked for, a readout."""
 
     def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
@@ -26,23 +27,8 @@ class SpikingjellyConv(nn.Module):
             channels = out
         features = channels * side_after(height, spec.plan) * side_after(width, spec.plan)
         self.head = make_head(spec, features, classes, paradigm)
-        self.depth, self.time_steps, self.stepwise = len(spec.plan), spec.time_steps, paradigm in STEPWISE
-        functional.set_step_mode(self, "s" if self.stepwise else "m")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits `[T, N, classes]` of a batch `[N, C, H, W]` or `[N, T, C, H, W]`."""
-        if self.stepwise:
-            return unroll(self, x, self.time_steps)
-        self.begin()
-        return self.step(as_sequence(x))
-
-    def begin(self) -> None:
-        """Begin a sequence."""
-        functional.reset_net(self)
-
-    def cut(self) -> None:
-        """Detach all membranes from the graph."""
-        functional.detach_net(self)
+        self.depth = len(spec.plan)
+        self.set_mode(spec, paradigm)
 
     def step(self, x: Tensor) -> Tensor:
         """Logits `[N, classes]` of one frame `[N, C, H, W]`; not stepwise, those of a whole sequence."""
@@ -63,11 +49,6 @@ class Show(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.expand(self.time_steps, *x.shape[1:])
-
-
-def as_sequence(x: Tensor) -> Tensor:
-    """Time-first input: sequences `[N, T, ...]` become `[T, N, ...]`, a static batch `[N, ...]` `[1, N, ...]`."""
-    return x.transpose(0, 1).contiguous() if is_sequence(x.shape[1:]) else x.unsqueeze(0)
 
 
 def make_head(spec: workload.Model, features: int, classes: int, paradigm: str = "bptt") -> nn.Sequential:

@@ -1,17 +1,18 @@
 """A small spiking VGG: SpikingJelly's own convolutional part, with a short head for small images in place of its own."""
 
-from spikingjelly.activation_based import functional, layer
+from spikingjelly.activation_based import layer
 from spikingjelly.activation_based.model.spiking_vgg import SpikingVGG
 from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
 from ahsar.lab import workload
-from ahsar.lab.models import side_after, unroll
-from ahsar.lab.models.spikingjelly_conv import Show, as_sequence, make_head, make_neuron, make_stack
+from ahsar.lab.models import side_after
+from ahsar.lab.models.spikingjelly_conv import Show, make_head, make_neuron, make_stack
+from ahsar.lab.models.steps import Steps
 from ahsar.lab.rules import STEPWISE
 
 
-class SpikingjellyVGG(nn.Module):
+class SpikingjellyVGG(Steps):
     """`features` (`conv1`, `norm1`, `lif1`, `pool1` ...; pooling after each stride of 2) and `head`.
 
     The published head has three linear layers for 224-pixel images; here it is the workload's hidden layer and readout.
@@ -29,23 +30,7 @@ class SpikingjellyVGG(nn.Module):
         self.features = _named(layers, spec.time_steps, paradigm)
         sides = [side_after(side, spec.plan, floor=True) for side in (height, width)]
         self.head = make_head(spec, spec.plan[-1][0] * sides[0] * sides[1], classes, paradigm)
-        self.time_steps, self.stepwise = spec.time_steps, paradigm in STEPWISE
-        functional.set_step_mode(self, "s" if self.stepwise else "m")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits `[T, N, classes]` of a batch `[N, 3, H, W]` or `[N, T, 3, H, W]`."""
-        if self.stepwise:
-            return unroll(self, x, self.time_steps)
-        self.begin()
-        return self.step(as_sequence(x))
-
-    def begin(self) -> None:
-        """Begin a sequence."""
-        functional.reset_net(self)
-
-    def cut(self) -> None:
-        """Detach all membranes from the graph."""
-        functional.detach_net(self)
+        self.set_mode(spec, paradigm)
 
     def step(self, x: Tensor) -> Tensor:
         """Logits `[N, classes]` of one frame `[N, 3, H, W]`; not stepwise, those of a whole sequence."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
 from ahsar.lab import workload
-from ahsar.lab.models.spikingjelly_conv import as_sequence
+from ahsar.lab.models.steps import as_sequence
 from ahsar.lab.models.zoo import check_side, factory, shown
 
 

@@ -21,7 +21,8 @@ from torch.optim import Optimizer
 from ahsar.errors import WorkloadError
 from ahsar.lab.data import Pair
 from ahsar.lab.models import frames
-from ahsar.lab.models.spikingjelly_conv import Show, as_sequence
+from ahsar.lab.models.spikingjelly_conv import Show
+from ahsar.lab.models.steps import as_sequence
 from ahsar.lab.paradigms import Backward, descend, trainable
 from ahsar.lab.sections import Paradigm
 
