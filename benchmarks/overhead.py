@@ -139,9 +139,9 @@ class Copy:
         """Bytes of all tensors that the controller holds."""
         if self.homeostat is None:
             return 0
-        held = list(vars(self.homeostat).values())
+        held = list(vars(self.homeostat.state).values())
         for layer in self.homeostat.layers:
-            held += [layer.spikes, *vars(layer.threshold).values()]
+            held += [layer.sum.spikes, *vars(layer.threshold).values()]
         tensors = {id(t): t for t in held if isinstance(t, Tensor)}
         return sum(t.numel() * t.element_size() for t in tensors.values())
 

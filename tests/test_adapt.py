@@ -33,8 +33,9 @@ def plain(value: Any) -> Any:
 
 
 def all_of(model: nn.Module, homeostat: Homeostat) -> Any:
-    rest = homeostat.sensing, homeostat.config, [layer.fired for layer in homeostat.layers]
-    return plain(homeostat.state_dict()), rest, plain(dict(model.state_dict())), homeostat.names(), homeostat.arrivals
+    group = homeostat.layers[0].group
+    rest = group.sensing, homeostat.config, [layer.fired for layer in homeostat.layers]
+    return plain(homeostat.state_dict()), rest, plain(dict(model.state_dict())), homeostat.state.names, tuple(group.arrivals)
 
 
 @torch.no_grad()
@@ -108,7 +109,7 @@ def test_a_model_that_was_never_trained_adapts_and_is_neutral_again() -> None:
     with homeostat.adapting():
         adapt(model, homeostat)
         assert all(scale != 1.0 for scale in homeostat.scales.values())
-    assert not homeostat.updated and homeostat.steps == 0
+    assert not homeostat.state.updated and homeostat.steps == 0
     with torch.no_grad():
         assert torch.equal(model(SHIFTED), scores)
 
@@ -128,7 +129,7 @@ def test_keep_goes_on_with_the_adapted_scales(interval: int) -> None:
     assert after["steps"] == before["steps"] and after["config"] == before["config"]
     sums = [[(e["spikes"], e["count"]) for e in state["layers"].values()] for state in (before, after)]
     assert plain(sums[0]) == plain(sums[1])
-    assert homeostat.sensing == (homeostat.steps % interval == 0)
+    assert homeostat.layers[0].group.sensing == (homeostat.steps % interval == 0)
     model.train()
     models.train_step(model, optimizer, 30)  # tensors of inference mode would stop backward
 
@@ -166,7 +167,7 @@ def test_what_cannot_be_is_refused() -> None:
     with homeostat.adapting():
         with pytest.raises(AttachError, match="within adapting"), homeostat.adapting():
             pass
-        assert homeostat.senses_eval
+        assert homeostat.layers[0].group.in_eval
     with homeostat.paused(), pytest.raises(AttachError, match="within paused"), homeostat.adapting():
         pass
     homeostat.hold(0.5)

@@ -14,6 +14,7 @@ import ahsar
 from ahsar import AdapterError, AttachError
 from ahsar.adapters import unregister
 from ahsar.layer import Layer, layers_of
+from ahsar.state import VECTORS
 from tests import models
 
 X = models.batch(0)[0]
@@ -241,7 +242,7 @@ def test_a_forward_that_raises_leaves_the_threshold_and_the_sums_alone() -> None
     with pytest.raises(IndexError):
         model(torch.rand(0))
     assert "firing_level" not in model[0].__dict__ and model[0].firing_level is level
-    assert homeostat.layers[0].count == 0
+    assert homeostat.layers[0].sum.count == 0
 
 
 # ---------------------------------------------------------------- a model like any other
@@ -298,7 +299,7 @@ def test_a_copy_of_an_attached_model_is_independent(kind: str, duplicate: Any) -
         with torch.no_grad():
             model(X)
         for layer in homeostat.layers:
-            layer.forget()
+            layer.sum.clear()
     twin = duplicate(model)
     with homeostat.paused():
         assert torch.equal(twin.eval()(X), model.eval()(X))
@@ -348,7 +349,7 @@ def test_a_model_may_change_its_dtype_after_attach(kind: str) -> None:
     output = model(X.double())
     assert output.dtype == torch.float64
     homeostat.step()
-    assert homeostat.scales != scales and homeostat.scale.dtype == torch.float32
+    assert homeostat.scales != scales and homeostat.state.scale.dtype == torch.float32
     fresh = models.build(kind).double()
     again = ahsar.attach(fresh)
     fresh(X.double())
@@ -378,8 +379,7 @@ def test_a_model_may_move_to_another_device_after_attach() -> None:
     model.to("meta")
     assert model(X.to("meta")).device.type == "meta"
     homeostat.step()  # tensors alone: the whole update runs on the model's device
-    vectors = ("state", "average", "weight", "sizes", "bad_updates", "scale")
-    assert {getattr(homeostat, name).device.type for name in vectors} == {"meta"}
+    assert {getattr(homeostat.state, name).device.type for name in VECTORS} == {"meta"}
     assert all(layer.threshold.effective(layer.module).device.type == "meta" for layer in homeostat.layers)  # type: ignore[union-attr]
 
 
@@ -393,7 +393,7 @@ def test_a_model_may_move_to_a_gpu_after_attach(kind: str) -> None:
         twin(X)
         homeostat.step()
         wanted.step()
-        assert homeostat.scale.device.type == device
+        assert homeostat.state.scale.device.type == device
         assert homeostat.scales == pytest.approx(wanted.scales, abs=1e-3)
 
 

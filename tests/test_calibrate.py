@@ -125,7 +125,7 @@ def test_it_leaves_everything_else_as_it_was(kind: str, failing: bool) -> None:
     assert fingerprint(model) == before
     assert all(a is buffers[name] for name, a in model.named_buffers())
     assert "extra" in vars(model) and all(scale != 1 for scale in homeostat.scales.values())
-    assert homeostat.sensing and all(layer.count == 0 for layer in homeostat.layers)
+    assert homeostat.layers[0].group.sensing and all(layer.sum.count == 0 for layer in homeostat.layers)
     for layer in homeostat.layers:  # the scales are in force
         level = getattr(layer.module, "v_threshold", None) or getattr(layer.module, "firing_level", None)
         if isinstance(level, float):

@@ -191,7 +191,7 @@ def test_checkpointing_in_compiled_code_is_counted_once(name: str, fullgraph: bo
         homeostat = ahsar.attach(model, compile=True)
         run = torch.compile(model, backend="aot_eager", fullgraph=fullgraph) if compiled else model
         run(X).sum().backward()
-        sums.append([tuple(map(float, layer.sums())) for layer in homeostat.layers])  # type: ignore[arg-type]
+        sums.append([tuple(map(float, layer.sum.read())) for layer in homeostat.layers])  # type: ignore[arg-type]
     assert sums[0] == sums[1] and sums[0][0][1] == X.shape[0] * models.STEPS * models.WIDTH
 
 
@@ -314,7 +314,7 @@ def test_a_copy_of_a_model_that_was_compiled_is_independent() -> None:
     own = ahsar.attached(twin)
     assert own is not None and own is not homeostat
     torch.compile(twin, backend="aot_eager")(X)
-    assert own.layers[0].sums()[1] == 2 * homeostat.layers[0].sums()[1]
+    assert own.layers[0].sum.read()[1] == 2 * homeostat.layers[0].sum.read()[1]
     own.detach()
     assert isinstance(twin.neurons[0].v_threshold, float) and isinstance(model.neurons[0].v_threshold, Tensor)
 
@@ -359,7 +359,7 @@ def test_hooks_that_never_fire_are_told_of() -> None:
 
 
 def test_the_marks_are_those_of_torch() -> None:
-    from ahsar.tally import inline_only, while_tracing
+    from ahsar.spikes import inline_only, while_tracing
 
     def ours(_: Any) -> None: ...
     def theirs(_: Any) -> None: ...

@@ -184,7 +184,7 @@ def test_hold_refuses_what_is_no_scale(value: float) -> None:
             homeostat.hold(scales)
     with pytest.raises(ConfigError, match=r"no layer 'lif'; the layers are neurons\.0, neurons\.1"):
         homeostat.hold({"lif": 0.5})
-    assert homeostat.held is None and set(homeostat.scales.values()) == {1.0}
+    assert homeostat.state.held is None and set(homeostat.scales.values()) == {1.0}
 
 
 # ---------------------------------------------------------------- the slow loop
@@ -200,7 +200,7 @@ def ready(config: Config | None = None) -> ahsar.Homeostat:
 
 def test_epoch_records_what_happened() -> None:
     homeostat, reference = ready(Config(gamma=0.5)), Reference(2, Config(gamma=0.5))
-    reference.average, reference.sizes = list(homeostat.rates.values()), homeostat.sizes.tolist()
+    reference.average, reference.sizes = list(homeostat.rates.values()), homeostat.state.sizes.tolist()
     for epoch, metric in enumerate([0.3, 0.5, 0.2, 0.1]):
         homeostat.epoch(metric)
         reference.epoch(metric)

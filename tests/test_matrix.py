@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from ahsar.adapters._base import FRAMEWORKS
+from ahsar.adapters.registry import FRAMEWORKS
 from tests import matrix
 
 TESTED = "2.11.0"

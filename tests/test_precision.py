@@ -17,7 +17,7 @@ VECTORS = ("state", "average", "weight", "sizes", "bad_updates", "scale")
 
 
 def all_float32(homeostat: ahsar.Homeostat) -> bool:
-    return {getattr(homeostat, name).dtype for name in VECTORS} == {torch.float32}
+    return {getattr(homeostat.state, name).dtype for name in VECTORS} == {torch.float32}
 
 
 # ---------------------------------------------------------------- mixed precision
@@ -146,7 +146,7 @@ def test_a_model_built_without_memory(name: str, first: str, compile: bool) -> N
         homeostat.step()
         twin.step()
     assert homeostat.scales == twin.scales and homeostat.rates == twin.rates
-    assert homeostat.scale.device.type == "cpu"
+    assert homeostat.state.scale.device.type == "cpu"
 
 
 @pytest.mark.parametrize("name", ["float", "buffer", "parameter"])
@@ -178,7 +178,7 @@ def test_updates_never_wait_for_a_gpu(name: str) -> None:
             homeostat.step()
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    assert homeostat.scale.device.type == "cuda"
+    assert homeostat.state.scale.device.type == "cuda"
 
 
 @pytest.mark.gpu
@@ -195,7 +195,7 @@ def test_a_model_may_move_between_gpu_and_cpu(name: str, compile: bool) -> None:
             module(x)
         homeostat.step()
         wanted.step()
-        assert homeostat.scale.device.type == device
+        assert homeostat.state.scale.device.type == device
         assert homeostat.scales == pytest.approx(wanted.scales, abs=1e-3)
 
 

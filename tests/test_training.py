@@ -233,7 +233,7 @@ def test_bfloat16_autocast(kind: str) -> None:
             models.train_step(model, optimizer, step)
         reference.step(*counter.take())
         follow(homeostat, reference)
-    assert homeostat.state.dtype == homeostat.average.dtype == homeostat.scale.dtype == torch.float32
+    assert homeostat.state.drive.dtype == homeostat.state.average.dtype == homeostat.state.scale.dtype == torch.float32
 
 
 # ---------------------------------------------------------------- what is sensed, and when scales move
@@ -255,7 +255,7 @@ def test_eval_applies_the_scales_and_neither_senses_nor_changes_them(kind: str) 
         model.train()
         assert torch.equal(scaled, model(models.batch(50)[0]))  # training mode has the same thresholds
         for layer in homeostat.layers:
-            layer.forget()
+            layer.sum.clear()
     assert homeostat.rates == without.rates and homeostat.scales == without.scales
     model.eval()
     homeostat.detach()
@@ -369,12 +369,12 @@ def test_a_layer_that_misses_an_update_keeps_its_rate() -> None:
     homeostat = ahsar.attach(model, config=config)
     model(models.batch(0)[0])
     homeostat.step()
-    rate, sizes = homeostat.rates["sometimes"], homeostat.sizes.tolist()
+    rate, sizes = homeostat.rates["sometimes"], homeostat.state.sizes.tolist()
     model.both = False
     for step in range(3):
         model(models.batch(step)[0])
         homeostat.step()
-    assert homeostat.rates["sometimes"] == rate and homeostat.sizes.tolist() == sizes
+    assert homeostat.rates["sometimes"] == rate and homeostat.state.sizes.tolist() == sizes
     homeostat.epoch(0.5)
     assert 0 < homeostat.history[-1]["energy"] < 1
 
@@ -468,4 +468,4 @@ def test_a_step_that_the_gradient_scaler_skips_changes_nothing() -> None:
         scaler.update()
         assert homeostat.steps == steps
         assert (homeostat.scales == before) == (factor != 1.0)
-    assert homeostat.sizes[0] == 2 * 16 * models.STEPS * models.WIDTH
+    assert homeostat.state.sizes[0] == 2 * 16 * models.STEPS * models.WIDTH

@@ -1,8 +1,9 @@
 """Homeostatic regulation of firing rates: one line makes a spiking network train faster and more reliably."""
 
 from .adapters import register_adapter
-from .attach import attach, attached, discover
+from .attach import attach, attached
 from .config import Config
+from .discovery import discover
 from .errors import (
     AdapterError,
     AhsarError,

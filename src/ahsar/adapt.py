@@ -3,71 +3,60 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .config import Config
 from .errors import AttachError
-from .state import load_state, save_state
-
-if TYPE_CHECKING:
-    from .homeostat import Homeostat
+from .regulator import Regulator
+from .state import each
 
 
 class Adaptation:
     """What `Homeostat.adapting` gives: the learned scales, to go back to."""
 
-    def __init__(self, homeostat: "Homeostat") -> None:
-        self.homeostat, self.before = homeostat, save_state(homeostat)
+    def __init__(self, regulator: Regulator) -> None:
+        self._regulator = regulator
+        self._state, self._sums = each(regulator.state, torch.clone), regulator.group.sums()
+        self._arrivals = tuple(regulator.group.arrivals)
 
     def reset(self) -> None:
         """Put the scales and the controller's state back to what they were when the context was entered."""
-        self._load(self.before)
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget what was sensed so far: sums of training batches are not those of test batches."""
-        for layer in self.homeostat.layers:
-            layer.forget()
-        self.homeostat.sensing = self.homeostat.steps % self.homeostat.config.interval == 0
-
-    def _load(self, state: dict[str, Any]) -> None:
-        # the constants in force may differ from the saved ones, on purpose
-        load_state(self.homeostat, {**state, "config": self.homeostat.config.to_dict()})
+        # sums of training batches are not those of test batches
+        self._regulator.take(self._state, {}, self._arrivals)
 
     def end(self, keep: bool) -> None:
         """Give everything back, or take the scales along: then without the steps, records and sums of test batches."""
-        if not keep:
-            self._load(self.before)
-            return
-        learned, before = save_state(self.homeostat), self.before
-        for name, entry in learned["layers"].items():
-            entry.update({key: before["layers"][name][key] for key in ("spikes", "count")})
-        self._load({**learned, **{key: before[key] for key in ("steps", "epochs", "history")}})
+        state, arrivals = self._state, self._arrivals
+        if keep:
+            now, arrivals = each(self._regulator.state, torch.clone), tuple(self._regulator.group.arrivals)
+            state = replace(now, steps=state.steps, epochs=state.epochs, history=state.history)
+        self._regulator.take(state, self._sums, arrivals)
 
 
 @contextmanager
-def adapting(homeostat: "Homeostat", config: Config | None, keep: bool) -> Iterator[Adaptation]:
+def adapting(regulator: Regulator, config: Config | None, keep: bool) -> Iterator[Adaptation]:
     """The work of `Homeostat.adapting`, which documents it."""
-    if homeostat.senses_eval:
+    group = regulator.group
+    if group.in_eval:
         raise AttachError("adapting() within adapting(): leave the first context, or call its reset()")
-    if homeostat._paused:
+    if regulator.paused:
         raise AttachError("adapting() within paused(): nothing is sensed there; leave it first")
-    if homeostat.held is not None:
+    if regulator.state.held is not None:
         raise AttachError("adapting() while the scales are held by hand: call release() first")
-    constants = homeostat.config
+    constants = regulator.config
     # not tensors of inference mode, wherever the context is entered: training may follow
     with torch.inference_mode(False):
-        adaptation = Adaptation(homeostat)
-    homeostat.config = replace(constants, beta=0.0, interval=1) if config is None else config
-    homeostat.senses_eval = True
-    adaptation.begin()
+        adaptation = Adaptation(regulator)
+    regulator.config = replace(constants, beta=0.0, interval=1) if config is None else config
+    group.in_eval = True
+    group.forget()
+    regulator.sense_when_due()
     try:
         yield adaptation
     finally:
-        homeostat.senses_eval, homeostat.config = False, constants
+        group.in_eval, regulator.config = False, constants
         # detached or baked within: there is nothing left to give back
-        if homeostat.attached:
+        if group.hooked:
             with torch.inference_mode(False):
                 adaptation.end(keep)

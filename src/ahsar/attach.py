@@ -1,41 +1,15 @@
-"""Finding the spiking layers of a model and hooking them: everything is checked before anything is touched."""
-
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+"""Hooking the spiking layers of a model: everything is checked before anything is touched."""
 
 import torch
 from torch import nn
 
-from .adapters import Adapter, Skip, find
+from . import controller
 from .config import Config
+from .controller import Scales
+from .discovery import Found, Selection, select
 from .errors import AhsarError, AttachError
 from .homeostat import Homeostat
-from .layer import Layer, layers_of
-
-Selection = Callable[[str, nn.Module], bool] | Iterable[str] | None
-
-
-@dataclass(frozen=True)
-class Found:
-    """A module that an adapter knows: `reason` is None if it can be regulated, else why it is skipped."""
-
-    name: str
-    module: nn.Module
-    framework: str
-    adapter: Adapter | None
-    reason: str | None
-
-
-def discover(model: nn.Module) -> list[Found]:
-    """Every module of `model` that an adapter knows, in order of definition; a shared module once. Changes nothing."""
-    found = []
-    for name, module in model.named_modules():
-        entry = find(module)
-        if isinstance(entry, Skip):
-            found.append(Found(name, module, entry.framework, None, entry.reason))
-        elif isinstance(entry, Adapter):
-            found.append(Found(name, module, entry.framework, entry, entry.refuse(module)))
-    return found
+from .layer import Group, Layer, layers_of
 
 
 def attach(
@@ -45,6 +19,7 @@ def attach(
     config: Config | None = None,
     layers: Selection = None,
     compile: bool = False,
+    scales: Scales = controller.scales,
 ) -> Homeostat:
     """Regulate the firing rates of a model's spiking layers while it trains.
 
@@ -58,6 +33,8 @@ def attach(
             without compiling anew, and SpikingJelly's neurons use its PyTorch code, since its own operations take numbers
             only. Code that was compiled in this process is forgotten once, and compiled code henceforth looks at hooks,
             lest a model with a controller runs code of one without. Needless, and perhaps slower, if nothing is compiled.
+        scales: what a scale is made of, for experiments: takes the controller's state and constants, gives one factor > 0
+            per layer, [L], in the order of `state.names`. A function of a module, so that attached models can be copied.
 
     Returns:
         The controller.
@@ -66,25 +43,6 @@ def attach(
         AttachError: the model is attached already, is a DataParallel, is compiled, has no spiking layer, or a threshold is
             not positive. The model is as it was.
     """
-    return attach_as(Homeostat, model, optimizer, config=config, layers=layers, compile=compile)
-
-
-def attached(model: nn.Module) -> Homeostat | None:
-    """The controller that a model is attached to, or None. A copy of an attached model has its own, which nothing steps."""
-    layers = layers_of(model)
-    return layers[0].owner if layers else None
-
-
-def attach_as(
-    kind: type[Homeostat],
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer | None = None,
-    *,
-    config: Config | None = None,
-    layers: Selection = None,
-    compile: bool = False,
-) -> Homeostat:
-    """`attach` with a controller of another class, for experiments."""
     if not isinstance(model, nn.Module):
         raise AttachError(f"attach() needs a torch.nn.Module, not a {type(model).__name__}")
     if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
@@ -96,15 +54,16 @@ def attach_as(
         )
     if layers_of(model):
         raise AttachError("this model, or a part of it, is attached already: call detach() or bake() on its Homeostat first")
-    chosen = _select(model, discover(model), layers)
+    chosen = select(model, layers)
     _refuse_compiled(model, chosen)
-    homeostat = Homeostat.__new__(kind)
-    built = [_build(found, homeostat, compile) for found in chosen]
-    kind.__init__(homeostat, model, config or Config(), built)
+    group = Group()
+    for item in chosen:
+        _build(item, group, compile)
+    homeostat = Homeostat(model, config or Config(), group, scales)
     if compile:
         _guard_hooks()
     try:
-        for layer in built:
+        for layer in group.layers:
             layer.hook()
         if optimizer is not None:
             homeostat.follow(optimizer)
@@ -114,28 +73,10 @@ def attach_as(
     return homeostat
 
 
-def _select(model: nn.Module, found: list[Found], layers: Selection) -> list[Found]:
-    usable = [item for item in found if item.adapter is not None and item.reason is None]
-    if not usable:
-        raise AttachError(_nothing_found(model, found))
-    if layers is None:
-        return usable
-    if callable(layers):
-        chosen = [item for item in usable if layers(item.name, item.module)]
-    else:
-        names = [layers] if isinstance(layers, str) else list(layers)
-        unknown = [name for name in names if name not in {item.name for item in usable}]
-        if unknown:
-            skipped = {item.name: item.reason for item in found if item.reason is not None}
-            raise AttachError(
-                "layers= names "
-                + ", ".join(f"{name!r} ({skipped.get(name, 'no spiking layer')})" for name in unknown)
-                + f"; the spiking layers are {', '.join(item.name for item in usable)}"
-            )
-        chosen = [item for item in usable if item.name in names]
-    if not chosen:
-        raise AttachError(f"layers= selects none of the spiking layers: {', '.join(item.name for item in usable)}")
-    return chosen
+def attached(model: nn.Module) -> Homeostat | None:
+    """The controller that a model is attached to, or None. A copy of an attached model has its own, which nothing steps."""
+    layers = layers_of(model)
+    return layers[0].group.homeostat if layers else None
 
 
 def _refuse_compiled(model: nn.Module, chosen: list[Found]) -> None:
@@ -161,30 +102,20 @@ def _guard_hooks() -> None:
         torch.compiler.reset()
 
 
-def _build(found: Found, homeostat: Homeostat, compile: bool) -> Layer:
+def _build(found: Found, group: Group, compile: bool) -> None:
+    """Add a layer to the group, not hooked yet."""
     assert found.adapter is not None
     try:
-        layer = Layer(found.name, found.module, found.adapter, homeostat, compile)
+        layer = Layer(found.name, found.module, found.adapter, group, compile)
         value = layer.threshold.value(found.module)
     except AhsarError as error:
         raise AttachError(f"layer {found.name!r}: {error}") from error
     above_rest = value - layer.threshold.rest
     if above_rest.is_meta:  # nothing to look at yet
-        return layer
+        return
     if not bool(((above_rest > 0) & torch.isfinite(above_rest)).all()):
         raise AttachError(
             f"layer {found.name!r} ({type(found.module).__name__}): threshold {value.tolist()} is not above rest "
             f"({layer.threshold.rest:g}), so it cannot be scaled; give a positive threshold, register the class with rest=, "
             "or leave the layer out with layers="
         )
-    return layer
-
-
-def _nothing_found(model: nn.Module, found: list[Found]) -> str:
-    seen = sorted({type(module).__name__ for module in nn.Module.modules(model)})
-    message = f"no spiking layer to regulate in {type(model).__name__}. Module types seen: {', '.join(seen)}. "
-    if found:
-        message += "Skipped: " + "; ".join(f"{item.name} ({item.reason})" for item in found) + ". "
-    return message + (
-        'For neurons of your own: ahsar.register_adapter(MyNeuron, threshold="its_attribute", spikes=0) before attach'
-    )

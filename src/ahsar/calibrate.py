@@ -2,51 +2,47 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import nn
 
 from . import checks
 from .errors import SensingError
+from .regulator import Regulator
 from .snapshot import in_mode, untouched
 
-if TYPE_CHECKING:
-    from .homeostat import Homeostat
 
-
-def calibrate(homeostat: "Homeostat", batches: list[Any], forward: Callable[[Any], Any], updates: int, tolerance: float) -> int:
+def calibrate(
+    regulator: Regulator, model: nn.Module, batches: list[Any], forward: Callable[[Any], Any], updates: int, tolerance: float
+) -> int:
     """The work of `Homeostat.calibrate`, which documents it."""
     if not batches:
         raise SensingError("calibrate() got no batches: give it a few inputs of the model")
-    model = homeostat.model
-    sensing, done = homeostat.sensing, 0
+    group, done = regulator.group, 0
     # a leak, and neighbours, would hold layers off the set-point; rates of another scale are old news
-    constants = replace(homeostat.config, beta=0.0, leak=0.0, diffusion=0.0)
-    _forget(homeostat)
+    constants = replace(regulator.config, beta=0.0, leak=0.0, diffusion=0.0)
+    sensing = group.sensing
+    group.forget()
     try:
         with in_mode(model, training=True), untouched(model) as snapshot, torch.no_grad():
-            homeostat.sensing = True
-            while done < updates and not _arrived(homeostat, tolerance):
+            group.sensing = True
+            while done < updates and not _arrived(regulator, tolerance):
                 forward(batches[done % len(batches)])
                 # first the state of the layers, then the scales: thresholds kept as floats are attributes too
                 snapshot.restore()
-                homeostat.update(constants)
+                regulator.update(constants)
                 done += 1
     finally:
-        homeostat.sensing = sensing
-        _forget(homeostat)
-        homeostat.rewrite()
-    homeostat.warn(checks.not_arrived(homeostat, tolerance))
+        group.sensing = sensing
+        group.forget()
+        regulator.rewrite()
+    checks.say(group.said, checks.not_arrived(regulator.state, regulator.config, tolerance))
     return done
 
 
-def _forget(homeostat: "Homeostat") -> None:
-    for layer in homeostat.layers:
-        layer.forget()
-
-
-def _arrived(homeostat: "Homeostat", tolerance: float) -> bool:
+def _arrived(regulator: Regulator, tolerance: float) -> bool:
     """Whether every layer heard of is within `tolerance` of the set-point; balancing alone has no end."""
-    if not homeostat.updated or homeostat.config.centre == "network":
+    if not regulator.state.updated or regulator.config.centre == "network":
         return False
-    return not checks.not_arrived(homeostat, tolerance)
+    return not checks.not_arrived(regulator.state, regulator.config, tolerance)

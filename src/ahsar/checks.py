@@ -1,13 +1,22 @@
 """What a controller should tell its user: layers that never ran, and set-points out of reach."""
 
 import math
-from typing import TYPE_CHECKING, NoReturn
+import warnings
+from collections.abc import Mapping
+from typing import NoReturn
 
+from . import controller
+from .config import Config
 from .errors import SensingError
+from .state import ControllerState
 
-if TYPE_CHECKING:
-    from .homeostat import Homeostat
-    from .layer import Layer
+
+def say(said: set[str], messages: Mapping[str, str]) -> None:
+    """Warn of each thing once per key; `said` holds the keys so far."""
+    for key, message in messages.items():
+        if key not in said:
+            said.add(key)
+            warnings.warn(message, UserWarning, stacklevel=3)
 
 
 def refuse_idleness() -> NoReturn:
@@ -30,39 +39,39 @@ def refuse_silence(missing: list[str]) -> NoReturn:
     )
 
 
-def out_of_reach(homeostat: "Homeostat") -> dict[str, str]:
-    """Layers that by construction cannot fire often enough, each with a warning."""
-    target = homeostat.config.set_point
+def out_of_reach(ceilings: Mapping[str, float], config: Config) -> dict[str, str]:
+    """Layers that by construction cannot fire often enough, each with a warning; `ceilings`: highest rate by name."""
+    target = config.set_point
     return {
-        f"ceiling {layer.name}": f"layer {layer.name!r} can reach a rate of {layer.ceiling:.3g} at most (inhibition lets one "
+        f"ceiling {name}": f"layer {name!r} can reach a rate of {ceiling:.3g} at most (inhibition lets one "
         f"neuron fire), below the set-point {target:g}: leave it out with layers=, or lower Config.set_point"
-        for layer in homeostat.layers
-        if layer.ceiling < target
+        for name, ceiling in ceilings.items()
+        if ceiling < target
     }
 
 
-def off_set_point(homeostat: "Homeostat") -> dict[str, str]:
+def off_set_point(state: ControllerState, config: Config) -> dict[str, str]:
     """Layers that stay off the set-point with their scale at the bound, each with a warning. Copies from the device."""
-    config, target = homeostat.config, homeostat.set_point
-    if config.centre != "set-point" or config.reaction == 0 or homeostat.held:
+    target = controller.set_point(state, config)
+    if config.centre != "set-point" or config.reaction == 0 or state.held:
         return {}
-    found = {}
-    for name, rate in homeostat.rates.items():
-        scale = homeostat.scales[name]
+    messages, scales = {}, state.by_name(state.scale)
+    for name, rate in state.rates().items():
+        scale = scales[name]
         at_bound = abs(math.log(scale)) >= 0.98 * config.reach and (rate < target) == (scale < 1)
         if at_bound and abs(rate - target) > 0.5 * target:
-            found[f"reach {name}"] = (
+            messages[f"reach {name}"] = (
                 f"layer {name!r} cannot reach the set-point {target:.3g}: rate {rate:.3g} at scale {scale:.3g}, the bound. "
                 "Widen Config.reach, move Config.set_point, or leave the layer out with layers="
             )
-    return found
+    return messages
 
 
-def not_arrived(homeostat: "Homeostat", tolerance: float) -> dict[str, str]:
+def not_arrived(state: ControllerState, config: Config, tolerance: float) -> dict[str, str]:
     """Layers that calibration did not bring within `tolerance` of the set-point, in one warning. Copies from the device."""
-    target = homeostat.set_point
-    far = {name: rate for name, rate in homeostat.rates.items() if abs(rate - target) > tolerance * target}
-    if not far or homeostat.config.centre != "set-point":
+    target = controller.set_point(state, config)
+    far = {name: rate for name, rate in state.rates().items() if abs(rate - target) > tolerance * target}
+    if not far or config.centre != "set-point":
         return {}
     return {
         f"calibrate {', '.join(far)}": "calibrate() did not reach the set-point "
@@ -71,19 +80,19 @@ def not_arrived(homeostat: "Homeostat", tolerance: float) -> dict[str, str]:
     }
 
 
-def not_finite(homeostat: "Homeostat") -> dict[str, str]:
+def not_finite(state: ControllerState) -> dict[str, str]:
     """Layers whose spikes were NaN or infinite since the last epoch, each with a warning. Copies from the device."""
     return {
-        f"finite {homeostat.epochs} {name}": f"layer {name!r} gave NaN or infinite spikes in {count:.0f} updates of this "
+        f"finite {state.epochs} {name}": f"layer {name!r} gave NaN or infinite spikes in {count:.0f} updates of this "
         "epoch; its scale was kept. Did training diverge? Lower the learning rate, or clip gradients"
-        for name, count in homeostat.bad.items()
+        for name, count in state.by_name(state.bad).items()
         if count > 0
     }
 
 
-def compiled_numbers(layer: "Layer") -> dict[str, str]:
+def compiled_number(name: str) -> dict[str, str]:
     """A layer in a compiled model whose threshold is a number: it compiles anew when the number changes."""
     return {
-        f"compiled {layer.name}": f"layer {layer.name!r} keeps its threshold as a number, which torch.compile takes for a "
+        f"compiled {name}": f"layer {name!r} keeps its threshold as a number, which torch.compile takes for a "
         "constant, so every update compiles anew: attach with compile=True"
     }

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from .attach import Found, attach, discover
-from .counting import counted
+from .attach import attach
+from .discovery import Found, discover
 from .errors import ExportError
 from .layer import layers_of
 from .snapshot import in_mode, untouched
+from .spikes import counted
 
 # framework: (module, function) of its exporter to NIR
 EXPORTERS = {

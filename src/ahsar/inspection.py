@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .adapters import Adapter
-from .attach import discover
+from .discovery import discover
 from .errors import AttachError, DataError
 
 

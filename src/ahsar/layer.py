@@ -1,72 +1,162 @@
-"""One regulated layer: its hooks, what they sensed since the last update, and the writer of its threshold."""
+"""The hooks of one spiking module, and what the layers of a model share. Hooks write here; the controller reads."""
 
 import copy
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.compiler import is_dynamo_compiling
 
 from . import checks
-from .adapters import Adapter, find
-from .adapters._base import unlimited
-from .adapters._number import TensorThreshold
-from .adapters._shadow import ShadowThreshold
+from .adapters import Adapter, find, unlimited
 from .errors import AdapterError
-from .tally import Tally, inline_only, while_tracing
-
-if TYPE_CHECKING:
-    from .homeostat import Homeostat
+from .spikes import Sum, inline_only, spikes_in, while_tracing
+from .state import Sums
 
 # Activation checkpointing runs forward again inside backward; private, so a torch without it senses such layers twice,
 # which changes no rate.
 _graph_task = getattr(torch._C, "_current_graph_task_id", lambda: -1)
 
 
+class Group:
+    """What the layers of one attached model share.
+
+    Attributes:
+        layers: all of them, in any order.
+        sensing: whether forwards in training mode are sensed.
+        in_eval: whether those in eval mode are sensed too.
+        arrivals: names of the layers that ran, in the order of their first forward.
+        said: what its user was warned of.
+        homeostat: whose layers these are; for `ahsar.attached`, and so that a copy of the model has its own. No hook asks it.
+    """
+
+    def __init__(self) -> None:
+        self.layers: list[Layer] = []
+        self.sensing, self.in_eval = True, False
+        self.arrivals: list[str] = []
+        self.said: set[str] = set()
+        self.homeostat: Any = None
+        self._counts: tuple[list[int], Tensor] | None = None
+
+    def idle(self) -> bool:
+        """Whether no layer was heard since the last update. What was compiled for a GPU counts: a look would make it wait."""
+        tallies = [layer.sum.tally for layer in self.layers if layer.sum.tally is not None]
+        return all(layer.sum.spikes is None for layer in self.layers) and not any(
+            count.device.type != "cpu" or bool(count) for _, count in tallies
+        )
+
+    def place(self) -> torch.device | None:
+        """Where the first layer is that was heard since the last update; None if none was."""
+        sums = [layer.sum for layer in self.layers]
+        heard = [one.spikes for one in sums] + [one.tally[0] for one in sums if one.tally is not None]
+        return next((spikes.device for spikes in heard if spikes is not None), None)
+
+    def gather(self, names: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Spikes and outputs since the last update, [L] each, in the order of the names. Nothing is copied from the device."""
+        sums, zero = [layer.sum for layer in self.in_order(names)], torch.zeros((), device=device)
+        spikes = torch.stack([zero if one.spikes is None else one.spikes.to(device) for one in sums])
+        counts = [one.count for one in sums]
+        if self._counts is None or self._counts[0] != counts or self._counts[1].device != device:
+            # copied to the device only when batch sizes change
+            self._counts = counts, torch.tensor(counts, dtype=torch.float32).to(device, non_blocking=True)
+        outputs = self._counts[1]
+        if any(one.tally is not None for one in sums):
+            tallies = [one.tally or (zero, zero) for one in sums]
+            spikes = spikes + torch.stack([tally[0].to(device) for tally in tallies])
+            outputs = outputs + torch.stack([tally[1].to(device, torch.float32) for tally in tallies])
+        return spikes, outputs
+
+    def sums(self) -> Sums:
+        """What was sensed since the last update, in tensors of its own. Copies from the device if forwards are compiled."""
+        read = {layer.name: layer.sum.read() for layer in self.layers}
+        return {name: (None if spikes is None else spikes.clone(), count) for name, (spikes, count) in read.items()}
+
+    def take(self, sums: Sums, arrivals: Sequence[str]) -> None:
+        """Go on from what was sensed before; layers that `sums` lacks start anew."""
+        self.arrivals = list(arrivals)
+        self.forget()
+        for layer in self.layers:
+            layer.sum.spikes, layer.sum.count = sums.get(layer.name, (None, 0))
+            layer.fired = layer.name in arrivals
+
+    def forget(self) -> None:
+        """Start the sums of the next update."""
+        for layer in self.layers:
+            layer.sum.clear()
+
+    def restore(self) -> None:
+        """Give all layers their original thresholds back."""
+        for layer in self.layers:
+            layer.threshold.restore(layer.module)
+
+    def bake(self, model: nn.Module) -> None:
+        """Write the scaled thresholds of all layers for good; `model` may share them among its modules."""
+        shared = [layer.threshold.shared(layer.module, model) for layer in self.layers]
+        for layer, is_shared in zip(self.layers, shared, strict=True):
+            layer.threshold.bake(layer.module, is_shared)
+
+    @property
+    def hooked(self) -> bool:
+        """Whether the layers are attached."""
+        return any(layer.handles for layer in self.layers)
+
+    def unhook(self) -> None:
+        """Remove all hooks."""
+        for layer in self.layers:
+            layer.unhook()
+
+    def in_order(self, names: Sequence[str]) -> "list[Layer]":
+        """The layers of these names, in their order."""
+        if [layer.name for layer in self.layers] == list(names):
+            return self.layers
+        by_name = {layer.name: layer for layer in self.layers}
+        return [by_name[name] for name in names]
+
+    def recall(self) -> None:
+        """Note layers that compiled code counted: it does not say again that it runs, should arrivals have been replaced."""
+        for layer in self.layers:
+            if layer.sum.tally is not None and not layer.fired and layer.sum.tally[1]:
+                layer.arrive()
+
+
 class Layer:
-    """The hooks of one spiking module.
+    """One spiking module.
 
     Attributes:
         name: qualified name in the model.
         module: the spiking module.
         threshold: the writer of its threshold.
-        spikes: non-zero outputs since the last update, a 0-dim float32 tensor on the layer's device, or None.
-        count: outputs since the last update, a plain number: no sync.
-        tally: what compiled forwards add to in place of `spikes` and `count`, or None before the first one.
+        sum: what was sensed since the last update.
         fired: whether the layer ever ran in a training forward.
         ceiling: the highest rate it can reach.
     """
 
-    def __init__(self, name: str, module: nn.Module, adapter: Adapter, owner: "Homeostat", compile: bool = False):
-        self.name, self.module, self.adapter, self.owner = name, module, adapter, owner
+    def __init__(self, name: str, module: nn.Module, adapter: Adapter, group: Group, compile: bool = False):
+        self.name, self.module, self.adapter, self.group = name, module, adapter, group
         self.compile = compile
         self.threshold = (adapter.compiled if compile and adapter.compiled else adapter.threshold)(module)
         self.binary = adapter.binary(module)
         self.limited = adapter.ceiling is not unlimited
-        self.spikes: Tensor | None = None
-        self.count = 0
-        self.tally: Tally | None = None
+        self.sum = Sum()
         self.fired = False
         self.ceiling = 1.0
         self.handles: list[Any] = []  # each has a remove()
+        group.layers.append(self)
 
     def hook(self) -> None:
-        """Register the hooks; a threshold written as a float needs none before forward."""
+        """Register the hooks; a threshold written as a number needs none before forward."""
         if self.adapter.install is not None:
             self.handles.append(self.adapter.install(self.module))
-        if isinstance(self.threshold, ShadowThreshold):
-            if self.compile:
-                # from the first forward on: a learnable threshold that is scaled is another kind of tensor
-                self.threshold.write(self.module, torch.ones((), device="cpu"))
+        self.threshold.begin(self.module, self.compile)
+        if self.threshold.enters:
             self.handles.append(self.module.register_forward_pre_hook(self.before))
-        elif isinstance(self.threshold, TensorThreshold):
-            self.threshold.write(self.module, None)
-            self.handles.append(self.module.register_forward_pre_hook(self.place))
         self.handles.append(self.module.register_forward_hook(self.after, always_call=True))
         if hasattr(type(self.module), "__deepcopy__"):
             self.module.__dict__["__deepcopy__"] = self.copy_module
 
     def unhook(self) -> None:
+        """Remove the hooks."""
         for handle in self.handles:
             handle.remove()
         self.handles.clear()
@@ -74,7 +164,8 @@ class Layer:
 
     def copy_module(self, memo: dict[int, Any]) -> nn.Module:
         """A deep copy of the module with its hooks, where its class leaves them out (sinabs builds its copies anew)."""
-        copied = type(self.module).__deepcopy__(self.module, memo)  # type: ignore[attr-defined]
+        kind: Any = type(self.module)
+        copied = kind.__deepcopy__(self.module, memo)
         memo[id(self.module)] = copied
         hooks = {name: value for name, value in self.module.__dict__.items() if "_hooks" in name or name == "__deepcopy__"}
         copied.__dict__.update({name: copy.deepcopy(value, memo) for name, value in hooks.items()})
@@ -82,117 +173,67 @@ class Layer:
 
     @inline_only
     def before(self, module: nn.Module, args: Any) -> None:
+        """The hook before forward."""
         if is_dynamo_compiling():
-            self.ready()
-            self.threshold.cover(module)  # type: ignore[union-attr]
+            self.ready(args[0].device if args and isinstance(args[0], Tensor) else None)
+            self.threshold.cover(module)
         else:
-            self.threshold.enter(module, args)  # type: ignore[union-attr]
-
-    @inline_only
-    def place(self, module: nn.Module, args: Any) -> None:
-        """Before forward: a tensor that stands for a number goes where the input is; `.to()` does not move it."""
-        if args and isinstance(args[0], Tensor):
-            self.settle(args[0].device)
+            self.threshold.enter(module, args)
 
     @inline_only
     def after(self, module: nn.Module, args: Any, output: Any) -> None:
-        if is_dynamo_compiling():
-            if isinstance(self.threshold, ShadowThreshold):
-                self.threshold.uncover(module)
-            if (module.training or self.owner.senses_eval) and self.owner.sensing and output is not None:
-                self.sense_compiled(output)
-            return
-        if isinstance(self.threshold, ShadowThreshold):
+        """The hook after forward; one that raised calls it with None."""
+        tracing = is_dynamo_compiling()
+        if tracing:
+            self.threshold.uncover(module)
+        else:
             self.threshold.leave(module)
-        # a forward that raised calls this with None
-        if (module.training or self.owner.senses_eval) and self.owner.sensing and output is not None and _graph_task() == -1:
-            self.sense(output)
+        if (module.training or self.group.in_eval) and self.group.sensing and output is not None:
+            if tracing:
+                self.sense_traced(output)
+            elif _graph_task() == -1:
+                self.sense(output)
 
     def sense(self, output: Any) -> None:
-        """Add the spikes in `output` to the sums of this update; nothing leaves the device."""
-        spikes = self.adapter.spikes(self.module, output)
-        if not isinstance(spikes, Tensor):
-            self._no_spikes(spikes)
-        spikes = spikes.detach()
-        # A sum is ten times cheaper on CPU than counting non-zeros, and both carry NaN and infinity on to the rate.
-        total = spikes.sum(dtype=torch.float32)
-        if not self.binary:
-            total = torch.count_nonzero(spikes) + 0.0 * total
-        self.spikes = total if self.spikes is None else self.spikes + total
-        self.count += spikes.numel()
+        """Add the spikes in `output` to the sum of this update; nothing leaves the device."""
+        spikes = spikes_in(self.adapter, self.module, output, self.name)
+        self.sum.add(spikes, self.binary)
         if not self.fired:
             self.ceiling = self.adapter.ceiling(self.module, spikes)
             self.arrive()
 
-    def sense_compiled(self, output: Any) -> None:
-        """The same within a compiled forward.
-
-        A compiler guards on every Python value that it reads and plays back every one that it writes, and refuses the latter
-        within activation checkpointing: so this only adds to two tensors, which stay the same objects.
-        """
-        spikes = self.adapter.spikes(self.module, output)
-        if not isinstance(spikes, Tensor):
-            self._no_spikes(spikes)
-        spikes = spikes.detach()
-        self.begin(spikes.device, tuple(int(size) for size in spikes.shape[1:]) if self.limited else ())
-        assert self.tally is not None
-        total = spikes.sum(dtype=torch.float32)
-        if not self.binary:
-            total = torch.count_nonzero(spikes) + 0.0 * total
-        self.tally.spikes.add_(total)
-        self.tally.count.add_(spikes.numel())
-
-    def _no_spikes(self, found: Any) -> NoReturn:
-        raise AdapterError(
-            f"layer {self.name!r}: {type(self.module).__name__} gave no spikes but a {type(found).__name__}; say where "
-            "they are with ahsar.register_adapter(cls, threshold=..., spikes=index, key or callable)"
-        )
+    def sense_traced(self, output: Any) -> None:
+        """The same within a compiled forward."""
+        spikes = spikes_in(self.adapter, self.module, output, self.name)
+        self.trace(spikes.device, tuple(int(size) for size in spikes.shape[1:]) if self.limited else ())
+        self.sum.add_traced(spikes, self.binary)
 
     def arrive(self) -> None:
-        """Tell the controller that this layer runs."""
+        """Note that this layer runs."""
         self.fired = True
-        self.owner.arrived(self)
+        self.group.arrivals.append(self.name)
 
     # ---------------------------------------------------------------- run once, when a compiler traces a forward
 
     @while_tracing
-    def ready(self) -> None:
-        # of all layers: hooks that are compiled on their own are shared by layers
-        for layer in self.owner.layers:
-            if isinstance(layer.threshold, ShadowThreshold):
-                layer.threshold.prepare(layer.module)
+    def ready(self, device: torch.device | None) -> None:
+        """Have what the traced code reads; of all layers, since hooks that are compiled on their own are shared by layers."""
+        for layer in self.group.layers:
+            layer.threshold.prepare(layer.module)
+        self.threshold.settle(self.module, device)
 
     @while_tracing
-    def settle(self, device: torch.device) -> None:
-        self.threshold.settle(self.module, device)  # type: ignore[union-attr]
-
-    @while_tracing
-    def begin(self, device: torch.device, shape: tuple[int, ...]) -> None:
+    def trace(self, device: torch.device, shape: tuple[int, ...]) -> None:
         """Have a tally on the device, and note that the layer runs: traced code must do neither."""
-        for layer in self.owner.layers:
-            layer.tally = layer.tally or Tally(device)
-        assert self.tally is not None
-        self.tally.settle(device)
-        self.owner.compiled = True
+        for layer in self.group.layers:
+            if layer is self or layer.sum.tally is None:
+                layer.sum.settle(device)
         if not self.fired:
             if self.limited:
                 self.ceiling = self.adapter.ceiling(self.module, torch.empty((1, *shape), device="meta"))
             self.arrive()
         if self.threshold.host:
-            self.owner.warn(checks.compiled_numbers(self))
-
-    def forget(self) -> None:
-        """Start the sums of the next update."""
-        self.spikes, self.count = None, 0
-        if self.tally is not None:
-            self.tally.clear()
-
-    def sums(self) -> tuple[Tensor | None, int]:
-        """Spikes and outputs since the last update, of eager and compiled forwards. Copies from the device if compiled."""
-        seen = 0 if self.tally is None else int(self.tally.count)
-        if self.tally is None or seen == 0:
-            return self.spikes, self.count
-        return self.tally.spikes + (0.0 if self.spikes is None else self.spikes), self.count + seen
+            checks.say(self.group.said, checks.compiled_number(self.name))
 
     def __getstate__(self) -> dict[str, Any]:
         # an adapter may hold a user's lambda: it is found again by the module's class
@@ -214,7 +255,7 @@ def layers_of(model: nn.Module) -> list[Layer]:
     found: dict[int, Layer] = {}
     for module in nn.Module.modules(model):  # Rockpool's own `modules()` and `parameters()` return dictionaries
         for hook in module._forward_hooks.values():
-            owner = getattr(hook, "__self__", None)
-            if isinstance(owner, Layer):
-                found[id(owner)] = owner
+            layer = getattr(hook, "__self__", None)
+            if isinstance(layer, Layer):
+                found[id(layer)] = layer
     return list(found.values())

@@ -107,7 +107,7 @@ def test_a_layer_is_sensed_once_however_it_is_called(call: str) -> None:
     homeostat = ahsar.attach(nn.ModuleList([one]))
     for _ in range(3):
         (one.forward if call == "forward" else one)(torch.full((1, NEURONS), 9.0))
-    assert homeostat.layers[0].count == 3 * NEURONS
+    assert homeostat.layers[0].sum.count == 3 * NEURONS
     homeostat.detach()
     assert "forward" not in one.__dict__ and one(torch.zeros(1, NEURONS)) is None
 
@@ -125,7 +125,7 @@ def test_a_copy_of_an_attached_network_is_steered_on_its_own(duplicate: Any) -> 
         each.reset_state_variables()
         each.run(given(), time=TIME)
     assert watched(model) > watched(twin)
-    assert homeostat.layers[0].count == other.layers[0].count == TIME * NEURONS
+    assert homeostat.layers[0].sum.count == other.layers[0].sum.count == TIME * NEURONS
 
 
 def test_the_threshold_of_an_adaptive_layer_is_scaled_and_what_it_adds_is_not() -> None:

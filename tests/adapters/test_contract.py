@@ -12,6 +12,7 @@ from torch.utils.checkpoint import CheckpointError, checkpoint
 
 import ahsar
 from ahsar.layer import layers_of
+from ahsar.spikes import counted
 
 from .case import Case, Trace, attached, close, differ, reference, same, trace
 from .cases import CASES
@@ -128,11 +129,20 @@ def test_rate_is_the_share_of_outputs_that_are_not_zero(case: Case) -> None:
     spikes, count = sum((s.sum() if case.graded else s.count_nonzero()).item() for s in seen), sum(s.numel() for s in seen)
     assert 0 < spikes < count
     layer = homeostat.layers[0]
-    assert layer.spikes is not None
-    assert layer.spikes.item() == (pytest.approx(spikes, rel=1e-6) if case.graded else spikes)
-    assert layer.count == count
+    assert layer.sum.spikes is not None
+    assert layer.sum.spikes.item() == (pytest.approx(spikes, rel=1e-6) if case.graded else spikes)
+    assert layer.sum.count == count
     homeostat.step()
     assert homeostat.rates["layer"] == pytest.approx(spikes / count, rel=1e-6)
+
+
+@each_case
+def test_whoever_counts_spikes_counts_what_the_controller_does(case: Case) -> None:
+    module, homeostat = attached(case)
+    with counted(ahsar.discover(homeostat.model)) as spikes:
+        trace(case, module)
+    homeostat.step()
+    assert spikes.rates == pytest.approx(homeostat.rates, rel=1e-6)
 
 
 @each_case
@@ -175,10 +185,10 @@ def check_copy(case: Case, duplicate: Callable[[nn.Module], nn.Module]) -> None:
     same(trace(case, twin), wanted)
     (layer,) = layers_of(copied)
     assert layer.module is twin
-    layer.owner.hold(1.7)
+    layer.group.homeostat.hold(1.7)
     assert differ(trace(case, twin), wanted)
     same(trace(case, module), wanted)
-    layer.owner.detach()
+    layer.group.homeostat.detach()
     same(trace(case, twin), reference(case))
     same(trace(case, module), wanted)
 
@@ -207,11 +217,11 @@ def test_activation_checkpointing_changes_nothing(case: Case, reentrant: bool) -
     homeostat.hold(0.6)
     layer = homeostat.layers[0]
     wanted = trace(case, module)
-    rate = layer.spikes, layer.count
-    layer.forget()
+    rate = layer.sum.spikes, layer.sum.count
+    layer.sum.clear()
     got = trace(case, module, around)
     close(got, wanted)
-    assert (layer.spikes, layer.count) == rate
+    assert (layer.sum.spikes, layer.sum.count) == rate
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.learnable], ids=str)

@@ -274,7 +274,7 @@ def test_a_lifted_cell_is_sensed_at_every_step() -> None:
     lifted = norse.Lift(norse.SequentialState(nn.Linear(NEURONS, 8), norse.LIFCell()))
     homeostat = ahsar.attach(lifted)
     z, _ = lifted(40 * torch.randn(STEPS, 5, NEURONS, generator=torch.Generator().manual_seed(0)))
-    assert homeostat.layers[0].count == z.numel() == STEPS * 5 * 8
+    assert homeostat.layers[0].sum.count == z.numel() == STEPS * 5 * 8
     homeostat.step()
     assert homeostat.rates == {"lifted_module.1": pytest.approx(z.mean().item(), rel=1e-6)} and z.sum() > 0
 

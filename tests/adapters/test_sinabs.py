@@ -232,5 +232,5 @@ def test_a_converted_network_has_a_layer_for_every_relu() -> None:
     homeostat.hold(0.5)
     spikes = network(3 * torch.rand(2 * STEPS, 1, 6, 6))
     assert spikes.shape == (2 * STEPS, 3)
-    assert [layer.count for layer in homeostat.layers] == [2 * STEPS * n for n in (4 * 16, 4 * 4, 3)]
+    assert [layer.sum.count for layer in homeostat.layers] == [2 * STEPS * n for n in (4 * 16, 4 * 4, 3)]
     network.reset_states()

@@ -189,8 +189,8 @@ def test_spikes_are_told_from_the_noise_added_to_them(sigma: float) -> None:
         node(x)
     node.load_colored_noise(torch.randn(3, STEPS, 2 * NEURONS, generator=torch.Generator().manual_seed(1)))
     node(x)
-    assert layer.spikes is not None and layer.spikes.item() == torch.stack(spikes).sum().item() > 0
-    assert layer.count == 3 * x.numel()
+    assert layer.sum.spikes is not None and layer.sum.spikes.item() == torch.stack(spikes).sum().item() > 0
+    assert layer.sum.count == 3 * x.numel()
 
 
 def test_reset_net_does_not_disturb_an_attached_model() -> None:

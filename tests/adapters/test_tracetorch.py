@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import softplus
 
 import ahsar
+from ahsar.export import check_rounding
 
 from .case import NEURONS
 from .tracetorch_cases import CASES
@@ -90,6 +91,25 @@ def test_graded_spikes_count_by_their_strength_and_can_be_steered() -> None:
         layer(given())
         homeostat.step()
     assert homeostat.rates["0"] == pytest.approx(0.2, abs=0.03)
+
+
+def test_rounding_that_silences_a_graded_layer_is_told() -> None:
+    layer = snn.LIB(NEURONS)
+    net = nn.ModuleList([layer])
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        layer.zero_states()
+        return layer(x)
+
+    before = attach(layer)
+    with torch.no_grad():
+        forward(given())
+    before.step()
+    rate = before.rates["0"]
+    before.detach()
+    with pytest.warns(UserWarning, match=f"layer '0': with rounded thresholds its rate goes from {rate:.3g} to"):
+        moved = check_rounding(net, [given()], unit=5.0, forward=forward)
+    assert moved["0"] < -0.9  # a threshold of 1 becomes one of 5
 
 
 def test_scaled_graded_spikes_count_as_one_at_most() -> None:
@@ -182,5 +202,5 @@ def test_both_thresholds_are_scaled_in_a_compiled_model() -> None:
         homeostat.hold(scale)
         wanted.hold(scale)
         torch.testing.assert_close(compiled(case.input()), twin(case.input()))
-    assert homeostat.layers[0].tally is not None  # it was traced as a whole
+    assert homeostat.layers[0].sum.tally is not None  # it was traced as a whole
     assert twin(case.input()).min() < 0 < twin(case.input()).max()

@@ -1,5 +1,6 @@
 """One trial: determinism, pairing of the arms, placebos, and what it is measured with."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,12 @@ def test_shuffled_gives_each_scale_to_the_next_layer() -> None:
     model = nn.Sequential(*(snn.Leaky(0.9, init_hidden=True) for _ in range(3)))
     homeostat = arms.build("shuffled").attach(model, torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.1))
     assert homeostat is not None
-    homeostat.state = torch.tensor([-1.0, 0.0, 1.0])
+    drive = torch.tensor([-1.0, 0.0, 1.0])
+    homeostat._regulator.become(replace(homeostat.state, drive=drive))
     homeostat.release()
-    meant = functional.bound(homeostat.state, homeostat.config.reach).tolist()
+    meant = functional.bound(drive, homeostat.config.reach).tolist()
     assert list(homeostat.scales.values()) == [meant[2], meant[0], meant[1]]
-    homeostat.rewrite()
+    homeostat._regulator.rewrite()
     assert list(homeostat.scales.values()) == [meant[2], meant[0], meant[1]]
 
 

@@ -1,6 +1,6 @@
 """One file per framework: where the threshold is, and where the spikes are."""
 
-from ._base import Adapter, Skip, find, register, unregister
 from .generic import register_adapter
+from .registry import Adapter, Skip, find, register, unlimited, unregister
 
-__all__ = ["Adapter", "Skip", "find", "register", "register_adapter", "unregister"]
+__all__ = ["Adapter", "Skip", "find", "register", "register_adapter", "unlimited", "unregister"]

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ._base import Adapter, Skip
-from ._shadow import ShadowThreshold
+from ..thresholds import ShadowThreshold
+from .registry import Adapter, Skip
 
 
 def _rest(module: Any) -> Any:

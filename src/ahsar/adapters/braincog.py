@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from ..functional import scale_logit
-from ._base import Adapter, Skip
-from ._shadow import ShadowThreshold
+from ..thresholds import ShadowThreshold
+from .registry import Adapter, Skip
 
 _SKIPPED = {
     "ReLUNode": "it does not spike",

@@ -6,9 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import AdapterError
-from ._base import Adapter, register
-from ._number import TensorThreshold
-from ._threshold import Threshold, threshold_of
+from ..thresholds import TensorThreshold, Threshold, threshold_of
+from .registry import Adapter, register
 
 Spikes = int | str | Callable[[Any], Tensor] | None
 

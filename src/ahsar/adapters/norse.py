@@ -16,8 +16,8 @@ from norse.torch.module import (
 )
 from torch import Tensor
 
-from ._base import Adapter, Skip
-from ._field import FieldThreshold
+from ..thresholds import FieldThreshold
+from .registry import Adapter, Skip
 
 _NAMES = ("v_th", "v_thresh")
 _RESTS = ("v_leak", "v_rest", "v_reset")

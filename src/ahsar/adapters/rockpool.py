@@ -6,8 +6,8 @@ Its surrogates divide by the threshold, so gradients change with the scale by de
 from importlib import import_module
 from typing import Any
 
-from ._base import Adapter, Skip
-from ._shadow import ShadowThreshold
+from ..thresholds import ShadowThreshold
+from .registry import Adapter, Skip
 
 _SKIPPED = {
     "UpDownTorch": "it encodes its input: its two thresholds are the resolution of the code",

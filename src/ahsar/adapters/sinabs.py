@@ -9,8 +9,8 @@ from typing import Any
 import sinabs.layers as layers
 from sinabs.activation import SingleSpike
 
-from ._base import Adapter, Skip
-from ._shadow import ShadowThreshold
+from ..thresholds import ShadowThreshold
+from .registry import Adapter, Skip
 
 _SKIPPED = {
     "ExpLeak": "it is a leaky integrator: it does not spike",

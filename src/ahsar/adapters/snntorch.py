@@ -5,8 +5,8 @@ from typing import Any
 import snntorch
 from torch import Tensor
 
-from ._base import Adapter, Skip
-from ._shadow import ShadowThreshold
+from ..thresholds import ShadowThreshold
+from .registry import Adapter, Skip
 
 
 def _threshold(module: Any) -> ShadowThreshold:

@@ -13,10 +13,8 @@ from spikingjelly.activation_based import neuron, surrogate
 from torch import Tensor, nn
 
 from ..functional import scale_logit
-from ._base import Adapter, Skip
-from ._number import FloatThreshold, TensorThreshold
-from ._shadow import ShadowThreshold
-from ._threshold import Threshold, threshold_of
+from ..thresholds import FloatThreshold, ShadowThreshold, TensorThreshold, Threshold, threshold_of
+from .registry import Adapter, Skip
 
 _FLOAT = ("BaseNode", "SimpleBaseNode", "ILCBaseNode")
 _GRADED = ("LIAFNode", "TernaryIFNode", "TernaryLIFNode")

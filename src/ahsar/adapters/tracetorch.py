@@ -10,14 +10,13 @@ magnitude is the rate then (that is what a rounding layer would fire on average)
 from importlib import import_module
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ..errors import AdapterError
 from ..functional import scale_softplus
-from ._base import Adapter, Skip
-from ._shadow import ShadowThreshold
+from ..thresholds import CompositeThreshold, ShadowThreshold, Threshold
+from .registry import Adapter, Skip
 
 
 def _names(module: Any) -> list[str]:
@@ -29,61 +28,20 @@ def _compiled(module: Any) -> bool:
 
 
 class SoftplusThreshold(ShadowThreshold):
-    """Shadows a raw threshold so that its softplus is scaled, and others of the same layer with it."""
+    """Shadows a raw threshold so that its softplus is scaled."""
 
-    def __init__(self, module: nn.Module, names: list[str]):
-        super().__init__(module, f"raw_{names[0]}", scaling=scale_softplus, reading=softplus)
-        self.other = SoftplusThreshold(module, names[1:]) if len(names) > 1 else None
-
-    def value(self, module: nn.Module) -> Tensor:
-        own = super().value(module)
-        return own if self.other is None else torch.cat([own.flatten(), self.other.value(module).flatten()])
-
-    def write(self, module: nn.Module, scale: Tensor | float | None) -> None:
-        super().write(module, scale)
-        if self.other is not None:
-            self.other.write(module, scale)
+    def __init__(self, module: nn.Module, name: str):
+        super().__init__(module, f"raw_{name}", scaling=scale_softplus, reading=softplus)
 
     def enter(self, module: nn.Module, args: Any = ()) -> None:
         if self.scale is not None and _compiled(module):
             raise AdapterError(f"{type(module).__name__} was compiled by TTcompile() while attached: call bake() before it")
         super().enter(module, args)
-        if self.other is not None:
-            self.other.enter(module, args)
-
-    def leave(self, module: nn.Module) -> None:
-        super().leave(module)
-        if self.other is not None:
-            self.other.leave(module)
-
-    def restore(self, module: nn.Module) -> None:
-        super().restore(module)
-        if self.other is not None:
-            self.other.restore(module)
-
-    def prepare(self, module: nn.Module) -> None:
-        super().prepare(module)
-        if self.other is not None:
-            self.other.prepare(module)
-
-    def cover(self, module: nn.Module) -> None:
-        super().cover(module)
-        if self.other is not None:
-            self.other.cover(module)
-
-    def uncover(self, module: nn.Module) -> None:
-        super().uncover(module)
-        if self.other is not None:
-            self.other.uncover(module)
-
-    def bake(self, module: nn.Module, shared: bool) -> None:
-        super().bake(module, shared)
-        if self.other is not None:
-            self.other.bake(module, shared)
 
 
-def _threshold(module: Any) -> SoftplusThreshold:
-    return SoftplusThreshold(module, _names(module))
+def _threshold(module: Any) -> Threshold:
+    one, *others = (SoftplusThreshold(module, name) for name in _names(module))
+    return CompositeThreshold(one, *others) if others else one
 
 
 def _graded(module: Any) -> bool:

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 import ahsar
-from ahsar.attach import Selection
+from ahsar.discovery import Selection
 from ahsar.integrations import readings
 
 
@@ -84,7 +84,7 @@ class AhsarCallback(Callback):
                 f"AhsarCallback(metric={metric!r}): no such metric was logged; there are "
                 f"{', '.join(sorted(metrics)) or 'none'}. Log it with self.log in validation_step, or name another one"
             )
-        if self.homeostat is not None and self.homeostat.updated:
+        if self.homeostat is not None and self.homeostat.state.updated:
             self.homeostat.epoch(float(metrics[metric]), self.higher_is_better)
 
     def _take_over(self, trainer: Any, pl_module: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 import ahsar
-from ahsar.counting import Spikes, counted
+from ahsar.spikes import Spikes, counted
 
 
 @dataclass

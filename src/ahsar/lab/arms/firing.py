@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ahsar.attach import Found
+from ahsar.discovery import Found
 from ahsar.lab.arms.spiking import refuse, spiking_layers
 
 

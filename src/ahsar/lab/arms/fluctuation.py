@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ahsar.attach import Found
+from ahsar.discovery import Found
 from ahsar.lab.arms.placebos import Baseline
 from ahsar.lab.arms.spiking import refuse, spiking_layers
 

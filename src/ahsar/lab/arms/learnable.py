@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from ahsar.adapters._shadow import ShadowThreshold
 from ahsar.lab.arms.placebos import Baseline
 from ahsar.lab.arms.spiking import own_group, spiking_layers
+from ahsar.thresholds import FloatThreshold, ShadowThreshold
 
 
 class Learnable(Baseline):
@@ -29,6 +29,7 @@ class Learnable(Baseline):
         for layer in spiking_layers(model, "learnable"):
             assert layer.adapter is not None
             threshold = layer.adapter.threshold(layer.module)
+            assert isinstance(threshold, (FloatThreshold, ShadowThreshold))  # of SpikingJelly and snnTorch
             if layer.framework == "SpikingJelly":
                 _use_pytorch_code(layer.module)
             parameter = nn.Parameter(torch.zeros((), device=x.device))

@@ -4,10 +4,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 import ahsar
-from ahsar import functional
-from ahsar.attach import attach_as
+from ahsar import controller
 from ahsar.errors import WorkloadError
 from ahsar.homeostat import Homeostat
+from ahsar.state import ControllerState
 
 
 class Baseline:
@@ -53,13 +53,13 @@ class Shuffled(Baseline):
     """The controller, with each layer's scale given to the next layer."""
 
     def attach(self, model: nn.Module, optimizer: Optimizer) -> Homeostat:
-        homeostat = attach_as(_ShuffledHomeostat, model, optimizer)
+        homeostat = ahsar.attach(model, optimizer, scales=of_the_next_layer)
         if len(homeostat.layers) < 2:
             homeostat.detach()
             raise WorkloadError("arm 'shuffled' needs at least two spiking layers: leave it out with --arms")
         return homeostat
 
 
-class _ShuffledHomeostat(Homeostat):
-    def _write(self) -> None:
-        self._give(functional.bound(self.state, self.config.reach).roll(1))
+def of_the_next_layer(state: ControllerState, config: ahsar.Config) -> Tensor:
+    """The controller's scales, [L], each given to the layer behind its own."""
+    return controller.scales(state, config).roll(1)

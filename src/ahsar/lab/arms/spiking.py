@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 import ahsar
-from ahsar.attach import Found
+from ahsar.discovery import Found
 from ahsar.errors import WorkloadError
 
 

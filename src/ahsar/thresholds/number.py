@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import scale_threshold
-from ._attribute import find_attribute
+from .attribute import find_attribute
+from .writer import Threshold
 
 
-class FloatThreshold:
+class FloatThreshold(Threshold):
     """Writes a Python float into an attribute that forward reads anew each time, and keeps the original aside.
 
     Args:
@@ -19,7 +20,7 @@ class FloatThreshold:
         wrote: called with the module after each change, for state that the framework derives from the threshold.
     """
 
-    host = True  # takes floats: all layers of a model share one device-to-host copy per update
+    host, enters = True, False
 
     def __init__(self, module: nn.Module, attribute: str, rest: float = 0.0, wrote: Callable[[Any], None] | None = None):
         self.attribute, self.rest, self.wrote = attribute, rest, wrote
@@ -30,15 +31,15 @@ class FloatThreshold:
         """The original threshold as a tensor on the CPU."""
         return torch.tensor(float(self.original))
 
-    def write(self, module: nn.Module, scale: float | None) -> None:
+    def write(self, module: nn.Module, scale: Tensor | float | None) -> None:
         """Set rest + s (θ⁰ − rest); None stands for s = 1."""
         if scale is None:
             self.restore(module)
             return
-        original = float(self.original)
+        original, factor = float(self.original), float(scale)
         # around a rest other than 0 written so that s = 1 gives θ⁰ back bit for bit
-        rested = original + (scale - 1.0) * (original - self.rest)
-        self._set(module, rested if self.rest else scale * original)
+        rested = original + (factor - 1.0) * (original - self.rest)
+        self._set(module, rested if self.rest else factor * original)
 
     def restore(self, module: nn.Module) -> None:
         """Set the original itself, or give it back to the class that it came from."""
@@ -49,10 +50,6 @@ class FloatThreshold:
     def bake(self, module: nn.Module, shared: bool) -> None:
         """The module holds the scaled threshold already; from now on it is the original."""
         self.original = find_attribute(module, self.attribute)
-
-    def shared(self, module: nn.Module, model: nn.Module) -> bool:
-        """A number is no one else's."""
-        return False
 
     def _set(self, module: nn.Module, value: Any) -> None:
         setattr(module, self.attribute, value)
@@ -66,9 +63,12 @@ class TensorThreshold(FloatThreshold):
     A compiler takes a number for a constant, and compiles anew when it changes; a tensor is an input.
     """
 
-    host = False
+    host, enters = False, True
 
-    def write(self, module: Any, scale: Tensor | float | None) -> None:  # type: ignore[override]
+    def begin(self, module: nn.Module, compile: bool) -> None:
+        self.write(module, None)
+
+    def write(self, module: nn.Module, scale: Tensor | float | None) -> None:
         """Set rest + s (θ⁰ − rest); None stands for s = 1."""
         now = getattr(module, self.attribute)
         device = scale.device if isinstance(scale, Tensor) else now.device if isinstance(now, Tensor) else "cpu"
@@ -77,13 +77,17 @@ class TensorThreshold(FloatThreshold):
             original = torch.full((), float(self.original), device=device)  # torch.tensor would make the host wait
             self._set(module, original if scale is None else scale_threshold(original, scale, self.rest))
 
-    def settle(self, module: Any, device: torch.device) -> None:
-        """Move to the device of the module's input."""
+    def enter(self, module: nn.Module, args: Any) -> None:
+        if args and isinstance(args[0], Tensor):
+            self.settle(module, args[0].device)
+
+    def settle(self, module: nn.Module, device: torch.device | None) -> None:
+        """Move to the device of the module's input; `.to()` does not move it."""
         now = getattr(module, self.attribute)
-        if isinstance(now, Tensor) and now.device != device:
+        if device is not None and isinstance(now, Tensor) and now.device != device:
             self._set(module, now.to(device))
 
-    def bake(self, module: Any, shared: bool) -> None:
+    def bake(self, module: nn.Module, shared: bool) -> None:
         """Leave a number again."""
         self.original = float(getattr(module, self.attribute))
         self._set(module, self.original)

@@ -1,4 +1,4 @@
-"""The writer that fits a threshold: it differs by what the module keeps, a number or a tensor."""
+"""The writers of thresholds, and the one that fits: it differs by what the module keeps, a number or a tensor."""
 
 from collections.abc import Callable
 from numbers import Real
@@ -6,11 +6,22 @@ from numbers import Real
 from torch import Tensor, nn
 
 from ..errors import AdapterError
-from ._attribute import find_attribute
-from ._number import FloatThreshold
-from ._shadow import ShadowThreshold
+from .attribute import find_attribute
+from .composite import CompositeThreshold
+from .field import FieldThreshold
+from .number import FloatThreshold, TensorThreshold
+from .shadow import ShadowThreshold
+from .writer import Threshold
 
-Threshold = FloatThreshold | ShadowThreshold
+__all__ = [
+    "CompositeThreshold",
+    "FieldThreshold",
+    "FloatThreshold",
+    "ShadowThreshold",
+    "TensorThreshold",
+    "Threshold",
+    "threshold_of",
+]
 
 
 def threshold_of(

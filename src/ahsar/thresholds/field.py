@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import AdapterError
-from ._shadow import ShadowThreshold
+from .shadow import ShadowThreshold
 
 
 class FieldThreshold(ShadowThreshold):

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import scale_threshold
-from ._attribute import find_attribute, home_of
+from .attribute import find_attribute, home_of
+from .writer import Threshold
 
 Scaling = Callable[[Tensor, "Tensor | float"], Tensor]
 _NOWHERE: dict[str, Any] = {}
@@ -17,7 +18,7 @@ class _Absent:
     """Stands for no entry in `__dict__`; a class, so that copies and pickles know it again."""
 
 
-class ShadowThreshold:
+class ShadowThreshold(Threshold):
     """Puts the scaled threshold in the place of the parameter, buffer or attribute for the time of a forward.
 
     The tensor behind it is never written: state_dict, pickling and aliased storage stay as they are, and the gradient to a
@@ -31,7 +32,7 @@ class ShadowThreshold:
         reading: how to read a threshold from the stored tensor, if it is not the threshold itself.
     """
 
-    host = False
+    host, enters = False, True
 
     def __init__(
         self,
@@ -126,8 +127,12 @@ class ShadowThreshold:
 
     # ---------------------------------------------------------------- a forward
 
+    def begin(self, module: nn.Module, compile: bool) -> None:
+        if compile:
+            # from the first forward on: a learnable threshold that is scaled is another kind of tensor
+            self.write(module, torch.ones((), device="cpu"))
+
     def enter(self, module: nn.Module, args: Any = ()) -> None:
-        """Before forward; `args` are its positional arguments."""
         if self.scale is not None:
             effective = self.effective(module, self._place(module, args) if self.follows else None)
             shadow = self._around(self._behind(module), effective)

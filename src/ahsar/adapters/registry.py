@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ._threshold import Threshold
+from ..thresholds import Threshold
 
 
 def _first(module: nn.Module, output: Any) -> Any:
@@ -15,6 +15,7 @@ def _first(module: nn.Module, output: Any) -> Any:
 
 
 def unlimited(module: nn.Module, spikes: Tensor) -> float:
+    """The highest rate of a layer that nothing limits."""
     return 1.0
 
 

@@ -1,0 +1,169 @@
+"""The one place that counts spikes: in eager forwards, in compiled ones, and for whoever wants to know."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from .adapters import Adapter
+from .discovery import Found
+from .errors import AdapterError
+
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+def while_tracing(function: Call) -> Call:
+    """Let torch.compile call the function once, while it traces, and leave it out of the compiled code; eager calls stay.
+
+    The mark is all that `torch.compiler.assume_constant_result` does, which would import the compiler.
+    """
+    vars(function)["_dynamo_marked_constant"] = True
+    return function
+
+
+def inline_only(function: Call) -> Call:
+    """Let torch.compile trace the function as part of what calls it, never alone: called from eager code, it stays eager.
+
+    The interface is private; a torch without it compiles such hooks on their own, which is right but slower.
+    """
+    frames: Any = getattr(getattr(torch._C, "_dynamo", None), "eval_frame", None)
+    if hasattr(frames, "set_code_exec_strategy"):
+        skip = frames._FrameAction.SKIP
+        frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(skip, skip))
+    return function
+
+
+def spikes_in(adapter: Adapter, module: nn.Module, output: Any, name: str) -> Tensor:
+    """The spikes in what forward returned, detached; any shape.
+
+    Raises:
+        AdapterError: there is no tensor where the adapter looks.
+    """
+    spikes = adapter.spikes(module, output)
+    if not isinstance(spikes, Tensor):
+        raise AdapterError(
+            f"layer {name!r}: {type(module).__name__} gave no spikes but a {type(spikes).__name__}; say where "
+            "they are with ahsar.register_adapter(cls, threshold=..., spikes=index, key or callable)"
+        )
+    return spikes.detach()
+
+
+def number_of(spikes: Tensor, binary: bool, dtype: torch.dtype = torch.float32) -> Tensor:
+    """How many spikes there are, 0-d: their sum where they are 0 or 1 (`Adapter.binary`), else the non-zeros.
+
+    A sum is ten times cheaper on a CPU than counting, and both carry NaN and infinity on to the rate.
+    """
+    total = spikes.sum(dtype=dtype)
+    return total if binary else torch.count_nonzero(spikes) + 0.0 * total
+
+
+class Sum:
+    """Spikes and outputs of one layer since the last update.
+
+    Attributes:
+        spikes: of eager forwards, a 0-d float32 tensor on the layer's device, or None.
+        count: their outputs, a plain number: no sync.
+        tally: the same of compiled forwards, 0-d tensors (float32, int64) that they add to in place, or None before the
+            first one. They stay the same objects as long as the device is the same.
+    """
+
+    def __init__(self) -> None:
+        self.spikes: Tensor | None = None
+        self.count = 0
+        self.tally: tuple[Tensor, Tensor] | None = None
+
+    def add(self, spikes: Tensor, binary: bool) -> None:
+        """Add the spikes of an eager forward; nothing leaves the device."""
+        total = number_of(spikes, binary)
+        self.spikes = total if self.spikes is None else self.spikes + total
+        self.count += spikes.numel()
+
+    def add_traced(self, spikes: Tensor, binary: bool) -> None:
+        """The same within a compiled forward.
+
+        A compiler guards on every Python value that it reads and plays back every one that it writes, and refuses the latter
+        within activation checkpointing: so this only adds to two tensors, which stay the same objects.
+        """
+        assert self.tally is not None
+        self.tally[0].add_(number_of(spikes, binary))
+        self.tally[1].add_(spikes.numel())
+
+    @torch.inference_mode(False)
+    def settle(self, device: torch.device) -> None:
+        """Have the tally on a device, with all that was counted."""
+        before = self.tally
+        if before is not None and before[0].device == device:
+            return
+        self.tally = fresh = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
+        for new, old in zip(fresh, before or (), strict=False):
+            new.copy_(old)
+        for tensor in fresh:  # CUDA graphs are not used for a forward that writes into other inputs
+            torch._dynamo.mark_static_address(tensor)
+
+    def clear(self) -> None:
+        """Start the sums of the next update."""
+        self.spikes, self.count = None, 0
+        for tensor in self.tally or ():
+            tensor.zero_()
+
+    def read(self) -> tuple[Tensor | None, int]:
+        """Spikes and outputs of eager and compiled forwards together. Copies from the device if compiled."""
+        seen = 0 if self.tally is None else int(self.tally[1])
+        if self.tally is None or seen == 0:
+            return self.spikes, self.count
+        return self.tally[0] + (0.0 if self.spikes is None else self.spikes), self.count + seen
+
+
+@dataclass
+class Spikes:
+    """Sums over forwards.
+
+    Attributes:
+        spikes: spikes of each layer that ran, by name, in the order of their first forward.
+        outputs: all its outputs: neurons times time steps times samples.
+    """
+
+    spikes: dict[str, float] = field(default_factory=dict)
+    outputs: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Spikes per neuron and time step of each layer."""
+        return {name: self.spikes[name] / self.outputs[name] for name in self.spikes if self.outputs[name]}
+
+    @property
+    def mean_rate(self) -> float:
+        """Spikes per neuron and time step of the whole network; 0 before a forward."""
+        return sum(self.spikes.values()) / max(1, sum(self.outputs.values()))
+
+
+@contextmanager
+def counted(layers: Iterable[Found], into: Spikes | None = None) -> Iterator[Spikes]:
+    """Count the spikes of these layers (of `ahsar.discover`) in every forward within the context, attached or not.
+
+    Layers that cannot be regulated are left out. Each forward costs a device→host copy per layer.
+    """
+    sums = Spikes() if into is None else into
+    handles = [item.module.register_forward_hook(_counter(sums, item)) for item in layers if item.adapter and not item.reason]
+    try:
+        yield sums
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _counter(sums: Spikes, layer: Found) -> Any:
+    adapter, name = layer.adapter, layer.name
+    assert adapter is not None
+    binary = adapter.binary(layer.module)
+
+    def hook(module: nn.Module, args: Any, output: Any) -> None:
+        spikes = spikes_in(adapter, module, output, name)
+        wide = torch.float64 if spikes.device.type in ("cpu", "cuda") else torch.float32
+        sums.spikes[name] = sums.spikes.get(name, 0) + number_of(spikes, binary, wide).item()
+        sums.outputs[name] = sums.outputs.get(name, 0) + spikes.numel()
+
+    return hook
