@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import subprocess
 import time
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
+ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 120  # seconds after which processes that wait for each other fail
 Work = Callable[[], Any]
 
@@ -31,6 +33,18 @@ def together(before: Work, work: Callable[[Any], Any], world: int, folder: Path)
                 process.kill()
             process.join(10)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
+
+
+def as_a_user(command: list[str], timeout: float) -> "subprocess.CompletedProcess[str]":
+    """Run a command that starts ranks; it must end well. A shutdown that PyTorch aborted is tried again."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    for _ in range(3):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
+        # PyTorch's own shutdown of a rank aborts now and then once all is done
+        if "terminate called without an active exception" not in done.stderr:
+            assert done.returncode == 0, done.stderr
+            return done
+    raise AssertionError(f"PyTorch's shutdown of {' '.join(command)} aborted three times")
 
 
 def _rank(rank: int, before: Work, work: Callable[[Any], Any], world: int, folder: str) -> None:

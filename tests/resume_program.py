@@ -136,7 +136,7 @@ def lightning(folder: Path, kill_at: int = 0) -> dict[str, Any]:
             if self.saved is not None:
                 torch.set_rng_state(self.saved)
 
-        def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
             die_at(trainer.global_step, kill_at)
 
     torch.manual_seed(0)

@@ -1,9 +1,7 @@
 """Every example runs, and shows what it promises."""
 
-import os
 import re
 import runpy
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 
 from ahsar.adapters import unregister
+from tests.ranks import as_a_user
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -84,13 +83,8 @@ def test_own_neuron_reaches_the_set_point(capsys: pytest.CaptureFixture[str]) ->
 def test_an_example_runs_as_its_user_starts_it(name: str) -> None:
     file, options, arguments, package = SCRIPTS[name]
     pytest.importorskip(package, exc_type=ImportError)
-    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent / "src")}
     command = [sys.executable, *options, str(EXAMPLES / file), *arguments]
-    for _ in range(3):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-        if "terminate called without an active exception" not in done.stderr:
-            break  # else PyTorch's own shutdown of a rank has aborted, as it now and then does once all is done
-    assert done.returncode == 0, done.stderr
+    done = as_a_user(command, timeout=240)
     assert all(float(accuracy) > 0.75 for accuracy in re.findall(r"accuracy ([\d.]+)", done.stdout)), done.stdout
     scales = re.findall(r"scales ({.*?})", done.stdout)
     assert scales

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 import ahsar
 from ahsar import Config
+from ahsar.state import VECTORS
 from tests import compiling, models
 from tests.reference import Reference
 
 X, Y = models.batch(0)
-VECTORS = ("state", "average", "weight", "sizes", "bad_updates", "scale")
 
 
 def all_float32(homeostat: ahsar.Homeostat) -> bool:

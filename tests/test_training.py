@@ -258,6 +258,7 @@ def test_eval_applies_the_scales_and_neither_senses_nor_changes_them(kind: str) 
             layer.sum.clear()
     assert homeostat.rates == without.rates and homeostat.scales == without.scales
     model.eval()
+    scaled = model(models.batch(50)[0])
     homeostat.detach()
     assert not torch.equal(scaled, model(models.batch(50)[0]))
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import nn
 from ahsar.errors import AhsarError, WorkloadError
 from ahsar.lab import data, paradigms, processes, trial, workload
 from tests.lab import tiny
-from tests.ranks import together
+from tests.ranks import as_a_user, together
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.xdist_group("torchrun")  # one start of the processes serves most tests here
@@ -190,15 +189,10 @@ def test_a_device_that_is_not_there_is_told() -> None:
 @pytest.mark.slow
 def test_ahsar_run_under_torchrun(tmp_path: Path) -> None:
     spec = spec_of(tmp_path)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "ahsar", "run"]
     command += [str(tmp_path / f"{spec.name}.toml"), "--arm", "ahsar", "--seed", "3", "--accelerator", "cpu"]
     command += ["--out", str(tmp_path / "out")]
-    for _ in range(3):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-        if "terminate called without an active exception" not in done.stderr:
-            break  # else PyTorch's own shutdown of a process has aborted, as it now and then does once all is done
-    assert done.returncode == 0, done.stderr
+    done = as_a_user(command, timeout=120)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["ahsar-s3.jsonl", "ahsar-s3.pt"]
     (record,) = map(json.loads, (tmp_path / "out" / "ahsar-s3.jsonl").read_text().splitlines())
     assert record["processes"] == 2 and record["status"] == "done"
