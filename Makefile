@@ -24,10 +24,10 @@ HAS_TESTS := $(VENV)/.has-tests
 
 help:
 	@echo "make demo    install the lab and compare AHSAR with its baseline on scikit-learn's digits"
-	@echo "make test    install the test extras, then ruff, pyright and pytest (PYTEST_ARGS=...)"
+	@echo "make test    install the test extras, then ruff, import-linter, pyright and pytest (PYTEST_ARGS=...)"
 	@echo "make test-frameworks   the adapters' tests with each framework alone, as it wants its environment"
 	@echo "make test-matrix       the core and the adapters on other versions of Python, PyTorch and SpikingJelly"
-	@echo "make lint    ruff and pyright alone"
+	@echo "make lint    ruff, import-linter and pyright alone"
 	@echo "make wheel   build dist/ahsar-*.whl"
 	@echo "make bench   measure what being attached costs per step"
 	@echo "make clean   remove what builds and tests left (not $(VENV))"
@@ -45,6 +45,7 @@ test-frameworks test-matrix: $(HAS_TESTS)
 
 lint: $(HAS_TESTS)
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
 wheel: $(CREATED)

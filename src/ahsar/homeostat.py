@@ -1,15 +1,14 @@
 """What a user has of an attached model: both loops, the scales and rates, holding and ending."""
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from . import controller, state
+from . import controller
 from .adapt import Adaptation, adapting
 from .calibrate import calibrate
 from .config import Config
@@ -17,6 +16,7 @@ from .controller import Scales
 from .errors import AttachError
 from .layer import Group, Layer
 from .regulator import Regulator
+from .state import ControllerState
 
 
 class Homeostat:
@@ -48,7 +48,7 @@ class Homeostat:
         return self._regulator.group.layers
 
     @property
-    def state(self) -> state.ControllerState:
+    def state(self) -> ControllerState:
         """All that is known of the layers and the epochs; the properties below read from it."""
         return self._regulator.state
 
@@ -184,16 +184,9 @@ class Homeostat:
         self._require_attached("release()")
         self._regulator.become(controller.release(self.state, self.config, self._regulator.scales))
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> AbstractContextManager[None]:
         """Within it nothing is sensed and `step` does nothing; scales stay applied."""
-        regulator, group = self._regulator, self._regulator.group
-        before = regulator.paused, group.sensing
-        regulator.paused, group.sensing = True, False
-        try:
-            yield
-        finally:
-            regulator.paused, group.sensing = before
+        return self._regulator.pausing()
 
     def detach(self) -> None:
         """Leave the model exactly as it was before `attach`. A second call does nothing."""
@@ -237,16 +230,12 @@ class Homeostat:
 
     def state_dict(self) -> dict[str, Any]:
         """All state, keyed by layer name; tensors, numbers and strings only, so `torch.load(weights_only=True)` reads it."""
-        group = self._regulator.group
-        return state.to_dict(self.state, self.config, group.sums(), group.arrivals)
+        return self._regulator.save()
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from `state_dict()`; raises `StateError`, and changes nothing, if it is of another model."""
         self._require_attached("load_state_dict()")
-        new, sums = state.from_dict(saved, self.state.names, self.state.device)
-        if Config.from_dict(saved["config"]) != self.config:
-            warnings.warn("the state was saved with another Config; the one given to attach stays in force", stacklevel=2)
-        self._regulator.take(new, sums, saved["arrivals"])
+        self._regulator.load(saved)
 
     def __getstate__(self) -> dict[str, Any]:
         # a copy of the model has a controller of its own, which no optimizer steps

@@ -37,35 +37,10 @@ class Group:
         self.arrivals: list[str] = []
         self.said: set[str] = set()
         self.homeostat: Any = None
-        self._counts: tuple[list[int], Tensor] | None = None
 
     def idle(self) -> bool:
         """Whether no layer was heard since the last update. What was compiled for a GPU counts: a look would make it wait."""
-        tallies = [layer.sum.tally for layer in self.layers if layer.sum.tally is not None]
-        return all(layer.sum.spikes is None for layer in self.layers) and not any(
-            count.device.type != "cpu" or bool(count) for _, count in tallies
-        )
-
-    def place(self) -> torch.device | None:
-        """Where the first layer is that was heard since the last update; None if none was."""
-        sums = [layer.sum for layer in self.layers]
-        heard = [one.spikes for one in sums] + [one.tally[0] for one in sums if one.tally is not None]
-        return next((spikes.device for spikes in heard if spikes is not None), None)
-
-    def gather(self, names: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Spikes and outputs since the last update, [L] each, in the order of the names. Nothing is copied from the device."""
-        sums, zero = [layer.sum for layer in self.in_order(names)], torch.zeros((), device=device)
-        spikes = torch.stack([zero if one.spikes is None else one.spikes.to(device) for one in sums])
-        counts = [one.count for one in sums]
-        if self._counts is None or self._counts[0] != counts or self._counts[1].device != device:
-            # copied to the device only when batch sizes change
-            self._counts = counts, torch.tensor(counts, dtype=torch.float32).to(device, non_blocking=True)
-        outputs = self._counts[1]
-        if any(one.tally is not None for one in sums):
-            tallies = [one.tally or (zero, zero) for one in sums]
-            spikes = spikes + torch.stack([tally[0].to(device) for tally in tallies])
-            outputs = outputs + torch.stack([tally[1].to(device, torch.float32) for tally in tallies])
-        return spikes, outputs
+        return not any(layer.sum.heard() for layer in self.layers)
 
     def sums(self) -> Sums:
         """What was sensed since the last update, in tensors of its own. Copies from the device if forwards are compiled."""

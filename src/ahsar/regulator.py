@@ -1,17 +1,21 @@
 """The loop from layers to thresholds: read what was sensed, ask `controller` for the next state, write its scales."""
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from . import checks, controller, distributed
 from .config import Config
 from .controller import Scales
 from .errors import ConfigError, SensingError
 from .layer import Group
-from .state import ControllerState, Sums, each, initial, reorder
+from .state import ControllerState, Sums, each, from_dict, initial, reorder, to_dict
 
 
 class Regulator:
@@ -28,6 +32,7 @@ class Regulator:
         self.group, self.config, self.scales = group, config, scales
         self.state = initial([layer.name for layer in group.layers], device)
         self.paused = False
+        self._counts: tuple[list[int], Tensor] | None = None
         self._met = False  # whether the ranks were compared
 
     def step(self) -> None:
@@ -45,16 +50,31 @@ class Regulator:
         now, ran = self.state, self._ran()
         if not now.updated:
             now = self._in_forward_order(now, ran)
-        alone, place = not distributed.active(), self.group.place()
-        if alone and self.group.idle():
+        if self.group.idle() and not distributed.active():
             checks.refuse_idleness()
-        if place is not None and place != now.device:
+        place = next((one.device for layer in self.group.layers for one in layer.sum.tensors()), now.device)
+        if place != now.device:
             now = each(now, lambda vector: vector.to(place))
-        spikes, counts = self.group.gather(now.names, now.device)
-        if not alone:
+        spikes, counts = self._gather(now)
+        if distributed.active():
             spikes, counts = distributed.total(spikes, counts)
         self.become(controller.update(now, spikes, counts, config, self.scales))
         self.group.forget()
+
+    def _gather(self, now: ControllerState) -> tuple[Tensor, Tensor]:
+        """Spikes and outputs since the last update, [L] each, where the state is. Nothing is copied from the device."""
+        sums, zero = [layer.sum for layer in self.group.in_order(now.names)], torch.zeros((), device=now.device)
+        spikes = torch.stack([zero if one.spikes is None else one.spikes.to(now.device) for one in sums])
+        counts = [one.count for one in sums]
+        if self._counts is None or self._counts[0] != counts or self._counts[1].device != now.device:
+            # copied to the device only when batch sizes change
+            self._counts = counts, torch.tensor(counts, dtype=torch.float32).to(now.device, non_blocking=True)
+        outputs = self._counts[1]
+        if any(one.tally is not None for one in sums):
+            tallies = [one.tally or (zero, zero) for one in sums]
+            spikes = spikes + torch.stack([tally[0].to(now.device) for tally in tallies])
+            outputs = outputs + torch.stack([tally[1].to(now.device, torch.float32) for tally in tallies])
+        return spikes, outputs
 
     def close_epoch(self, metric: float, higher_is_better: bool) -> None:
         """Equations (7) to (9); see `Homeostat.epoch`."""
@@ -123,6 +143,27 @@ class Regulator:
     def sense_when_due(self) -> None:
         """Have the next forwards sensed, or not, as the interval says."""
         self.group.sensing = self.state.steps % self.config.interval == 0
+
+    @contextmanager
+    def pausing(self) -> Iterator[None]:
+        """Within it nothing is sensed, and steps are left out."""
+        before = self.paused, self.group.sensing
+        self.paused, self.group.sensing = True, False
+        try:
+            yield
+        finally:
+            self.paused, self.group.sensing = before
+
+    def save(self) -> dict[str, Any]:
+        """The state, and what was sensed since the last update."""
+        return to_dict(self.state, self.config, self.group.sums(), self.group.arrivals)
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Go on from what `save` gave; raises `StateError`, and changes nothing, if it is of another model."""
+        new, sums = from_dict(saved, self.state.names, self.state.device)
+        if Config.from_dict(saved["config"]) != self.config:
+            warnings.warn("the state was saved with another Config; the one given to attach stays in force", stacklevel=3)
+        self.take(new, sums, saved["arrivals"])
 
     def take(self, new: ControllerState, sums: Sums, arrivals: Sequence[str]) -> None:
         """Go on from a state, from what was sensed beside it and from the layers that ran."""

@@ -103,6 +103,19 @@ class Sum:
         for tensor in fresh:  # CUDA graphs are not used for a forward that writes into other inputs
             torch._dynamo.mark_static_address(tensor)
 
+    def heard(self) -> bool:
+        """Whether anything was counted, as far as can be told without waiting for a device."""
+        return self.spikes is not None or (
+            self.tally is not None and (self.tally[1].device.type != "cpu" or bool(self.tally[1]))
+        )
+
+    def tensors(self) -> Iterator[Tensor]:
+        """The sums of spikes there are."""
+        if self.spikes is not None:
+            yield self.spikes
+        if self.tally is not None:
+            yield self.tally[0]
+
     def clear(self) -> None:
         """Start the sums of the next update."""
         self.spikes, self.count = None, 0
