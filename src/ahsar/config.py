@@ -44,6 +44,9 @@ class Config:
         progress_beta: smoothing of the metric's mean and spread in (8), per epoch, in [0, 1).
         interval: sense and update in every k-th step only, ≥ 1; nothing is sensed in between.
         unused: what to do with a layer that has not run by the first update: "error" names it, "hold" keeps its scale.
+
+    >>> ahsar.Config(set_point=0.1, unused="hold").set_point
+    0.1
     """
 
     set_point: float = 0.25

@@ -23,7 +23,11 @@ class Found:
 
 
 def discover(model: nn.Module) -> list[Found]:
-    """Every module of `model` that an adapter knows, in order of definition; a shared module once. Changes nothing."""
+    """Every module of `model` that an adapter knows, in order of definition; a shared module once. Changes nothing.
+
+    >>> [(item.name, item.framework) for item in ahsar.discover(nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9)))]
+    [('1', 'snnTorch')]
+    """
     found = []
     for name, module in model.named_modules():
         entry = find(module)

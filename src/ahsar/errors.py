@@ -2,31 +2,69 @@
 
 
 class AhsarError(Exception):
-    """Base of all errors raised by ahsar; the command line prints it in one line and exits with status 2."""
+    """Base of all errors raised by ahsar; the command line prints it in one line and exits with status 2.
+
+    >>> try:
+    ...     ahsar.attach(nn.Linear(2, 3))
+    ... except ahsar.AhsarError as error:
+    ...     print(str(error)[:45])
+    no spiking layer to regulate in Linear. Modul
+    """
 
 
 class ConfigError(AhsarError, ValueError):
-    """A field of `Config` is out of its range."""
+    """A field of `Config` is out of its range.
+
+    >>> ahsar.Config(set_point=2)
+    Traceback (most recent call last):
+    ahsar.errors.ConfigError: Config.set_point = 2: must be a number in (0, 1)
+    """
 
 
 class AttachError(AhsarError):
-    """A model cannot be attached to; it was left as it was."""
+    """A model cannot be attached to; it was left as it was.
+
+    >>> ahsar.attach(nn.Linear(2, 3))
+    Traceback (most recent call last):
+    ahsar.errors.AttachError: no spiking layer to regulate in Linear. ...
+    """
 
 
 class AdapterError(AhsarError):
-    """An adapter cannot find the threshold or the spikes of a layer."""
+    """An adapter cannot find the threshold or the spikes of a layer.
+
+    >>> ahsar.register_adapter(nn.ReLU, threshold=0.5)
+    Traceback (most recent call last):
+    ahsar.errors.AdapterError: register_adapter: threshold = 0.5: give the name of the attribute, e.g. 'threshold'
+    """
 
 
 class SensingError(AhsarError):
-    """The controller was stepped without rates to act on."""
+    """The controller was stepped without rates to act on.
+
+    >>> ahsar.attach(snn.Leaky(beta=0.9)).step()
+    Traceback (most recent call last):
+    ahsar.errors.SensingError: step() without a training forward since the last update: ...
+    """
 
 
 class StateError(AhsarError):
-    """A saved state does not belong to this model or this version."""
+    """A saved state does not belong to this model or this version.
+
+    >>> ahsar.attach(snn.Leaky(beta=0.9)).load_state_dict({})
+    Traceback (most recent call last):
+    ahsar.errors.StateError: this is no state of a Homeostat of version 1 (its version says None)
+    """
 
 
 class ExportError(AhsarError):
-    """A model cannot be exported or baked as asked; no file was written."""
+    """A model cannot be exported or baked as asked; no file was written.
+
+    >>> import ahsar.export
+    >>> ahsar.export.to_nir(nn.Linear(2, 3), torch.rand(1, 2))
+    Traceback (most recent call last):
+    ahsar.errors.ExportError: to_nir() needs neurons of one framework out of ...
+    """
 
 
 class WorkloadError(AhsarError):

@@ -25,6 +25,13 @@ class Homeostat:
     Attributes:
         model: the attached model.
         attached: False after `detach` or `bake`.
+
+    >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9, init_hidden=True))
+    >>> with ahsar.attach(model) as homeostat:
+    ...     _ = model(torch.zeros(5, 2))
+    ...     homeostat.step()
+    ...     homeostat.rates
+    {'1': 0.0}
     """
 
     def __init__(self, model: nn.Module, config: Config, group: Group, scales: Scales = controller.scales):
