@@ -8,9 +8,9 @@ from torch.optim import Optimizer
 
 from ahsar.errors import WorkloadError
 from ahsar.homeostat import Homeostat
-from ahsar.lab.rules import STEPWISE
-from ahsar.lab.sections import CONVOLUTIONAL
-from ahsar.lab.workload import Workload
+from ahsar.lab.spec.rules import STEPWISE
+from ahsar.lab.spec.sections import CONVOLUTIONAL
+from ahsar.lab.spec.workload import Workload
 
 CONSTANT = "constant"
 PLACEBOS = {

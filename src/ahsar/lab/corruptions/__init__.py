@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ahsar.errors import DataError, WorkloadError
 from ahsar.lab.data import Splits
-from ahsar.lab.sections import EVENTS
-from ahsar.lab.workload import Workload
+from ahsar.lab.spec.sections import EVENTS
+from ahsar.lab.spec.workload import Workload
 
 LEVELS = (1, 2, 3, 4, 5)
 

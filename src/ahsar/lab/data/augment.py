@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ahsar.errors import WorkloadError
-from ahsar.lab import workload
 from ahsar.lab.data import Normalisation
+from ahsar.lab.spec import workload
 
 Augment = Callable[[Tensor], Tensor]
 _STREAM = 0xA06 << 32  # so that a trial's seed does not repeat here the draws of its data order

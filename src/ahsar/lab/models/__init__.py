@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
-from ahsar.lab.sections import SMALL
-from ahsar.lab.workload import Workload
+from ahsar.lab.spec.sections import SMALL
+from ahsar.lab.spec.workload import Workload
 
 # Spiking layers, each with the linear layers whose sum is its current, and the readout.
 Synapses = tuple[list[tuple[nn.Module, list[nn.Linear]]], nn.Linear]

@@ -5,11 +5,11 @@ from math import prod
 from spikingjelly.activation_based import layer
 from torch import Tensor
 
-from ahsar.lab import workload
 from ahsar.lab.models import Synapses, is_sequence
 from ahsar.lab.models.spikingjelly_conv import Show, make_neuron, make_stack
 from ahsar.lab.models.steps import Steps
-from ahsar.lab.rules import STEPWISE
+from ahsar.lab.spec import workload
+from ahsar.lab.spec.rules import STEPWISE
 
 WIDTH, DEPTH = 128, 2  # where the workload gives 0
 

@@ -5,9 +5,9 @@ from snntorch import Leaky, surrogate
 from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
-from ahsar.lab import workload
 from ahsar.lab.models import side_after, unroll
-from ahsar.lab.rules import STEPWISE
+from ahsar.lab.spec import workload
+from ahsar.lab.spec.rules import STEPWISE
 
 
 class SnntorchConv(nn.Module):

@@ -3,10 +3,10 @@
 from spikingjelly.activation_based import layer, neuron, surrogate
 from torch import Tensor, nn
 
-from ahsar.lab import workload
 from ahsar.lab.models import side_after
 from ahsar.lab.models.steps import Steps
-from ahsar.lab.rules import STEPWISE
+from ahsar.lab.spec import workload
+from ahsar.lab.spec.rules import STEPWISE
 
 
 class SpikingjellyConv(Steps):

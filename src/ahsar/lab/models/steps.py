@@ -3,9 +3,9 @@
 from spikingjelly.activation_based import functional
 from torch import Tensor, nn
 
-from ahsar.lab import workload
 from ahsar.lab.models import is_sequence, unroll
-from ahsar.lab.rules import STEPWISE
+from ahsar.lab.spec import workload
+from ahsar.lab.spec.rules import STEPWISE
 
 
 class Steps(nn.Module):

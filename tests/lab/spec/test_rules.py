@@ -1,0 +1,60 @@
+"""Combinations that cannot work are refused when a workload is read: both sides are named, and what to do."""
+
+from typing import Any
+
+import pytest
+
+from ahsar.errors import WorkloadError
+from ahsar.lab.spec import rules
+from ahsar.lab.spec.sections import CONVOLUTIONAL, Data, Model, Paradigm
+
+
+def check(paradigm: str, model: str = "spikingjelly-conv", **fields: Any) -> None:
+    own = {key: fields.pop(key) for key in ("chunk", "blend", "every") if key in fields}
+    spec = Model(name=model, time_steps=4, width=8, depth=2, **fields)
+    rules.check(Data(name="digits", val_size=100), spec, Paradigm(name=paradigm, **own))
+
+
+@pytest.mark.parametrize(
+    ("paradigm", "fields", "named"),
+    [
+        ("tbptt", {"model": "spikformer"}, ["paradigm.name = 'tbptt'", "model.name = 'spikformer'", "choose a model from"]),
+        ("tbptt", {"chunk": 5}, ["paradigm.chunk = 5", "model.time_steps = 4"]),
+        ("sltt", {"every": 5}, ["paradigm.every = 5", "model.time_steps = 4"]),
+        ("ottt", {"model": "snntorch-conv"}, ["paradigm.name = 'ottt'", "model.name = 'snntorch-conv'", "choose a model from"]),
+        ("sltt", {"model": "snntorch-conv"}, ["paradigm.name = 'sltt'", "model.name = 'snntorch-conv'", "choose a model from"]),
+        ("ottt", {"model": "resnet18"}, ["paradigm.name = 'ottt'", "model.name = 'resnet18'", "choose a model from"]),
+        ("ottt", {"neuron": "plif"}, ["paradigm.name = 'ottt'", "model.neuron = 'plif'", "'lif'"]),
+        ("sltt", {"neuron": "if"}, ["paradigm.name = 'sltt'", "model.neuron = 'if'", "'lif'"]),
+        ("ottt", {"batch_norm": True}, ["paradigm.name = 'ottt'", "model.batch_norm = true", "false"]),
+        (
+            "bptt",
+            {"model": "snntorch-conv", "surrogate": "triangle"},
+            ["model.name = 'snntorch-conv'", "model.surrogate = 'triangle'", "choose from atan, sigmoid"],
+        ),
+        (
+            "tet",
+            {"model": "snntorch-conv", "surrogate": "rectangle"},
+            ["model.name = 'snntorch-conv'", "model.surrogate = 'rectangle'", "choose from atan, sigmoid"],
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused(paradigm: str, fields: dict[str, Any], named: list[str]) -> None:
+    with pytest.raises(WorkloadError) as caught:
+        check(paradigm, **fields)
+    assert all(part in str(caught.value) for part in named) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("paradigm", "fields"),
+    [
+        *[(paradigm, {"model": model}) for paradigm in ("bptt", "tbptt", "tet") for model in CONVOLUTIONAL],
+        *[(paradigm, {"model": "spikingjelly-vgg"}) for paradigm in ("ottt", "sltt")],
+        ("tbptt", {"chunk": 4, "neuron": "plif", "batch_norm": True}),
+        ("sltt", {"every": 4, "batch_norm": True, "surrogate": "rectangle"}),
+        ("ottt", {"surrogate": "triangle"}),
+        ("bptt", {"every": 9, "chunk": 9}),  # fields of other paradigms are ignored
+    ],
+)
+def test_the_rest_is_accepted(paradigm: str, fields: dict[str, Any]) -> None:
+    check(paradigm, **fields)
