@@ -12,7 +12,8 @@ from torch import Tensor
 from ahsar.errors import WorkloadError
 from ahsar.lab import data, trial, workload
 from ahsar.lab.data import augment
-from ahsar.lab.sections import AUGMENTATIONS, EVENTS, Data
+from ahsar.lab.sections import AUGMENTATIONS, Data
+from ahsar.lab.spec.catalogue import DATA
 from tests.lab import tiny
 
 N, SIDE = 64, 16
@@ -142,7 +143,7 @@ def test_operations_follow_one_another() -> None:
 
 
 def test_channels_without_pixels_are_refused() -> None:
-    assert "shd" in EVENTS
+    assert DATA["shd"].events
     with pytest.raises(WorkloadError, match="augment has 'event-flip', but shd has channels and no pixels"):
         augment.build(Data(name="shd", val_size=10, augment=("event-flip",)), 0)
 

@@ -1,0 +1,1 @@
+"""What an experiment is: its data, model, paradigm and budget, and which of them go together."""
