@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ahsar.lab import cluster, data, models, trial
+from ahsar.lab import cluster, data, models, provenance, trial
+from ahsar.lab.provenance import Settings
 from ahsar.lab.results import Results
 from ahsar.lab.worker import Task, Tasks, failed
 from ahsar.lab.workload import Workload
@@ -50,6 +51,12 @@ class Plan:
         """Seed by seed, so that an interrupted comparison has whole pairs."""
         return [(arm, seed) for seed in self.seeds for arm in self.arms]
 
+    @property
+    def settings(self) -> Settings:
+        """Those of its trials; on a cluster only the machine that runs one knows what "auto" is."""
+        unknown = self.cluster != "local" and self.accelerator in ("auto", "gpu")
+        return provenance.settings("" if unknown else self.accelerator, self.precision, self.threads)
+
 
 Progress = Callable[[dict[str, int], list[dict[str, Any]]], None]
 
@@ -84,7 +91,7 @@ def prepare(plan: Plan) -> Prepared:
     splits = data.load(plan.workload, plan.data)
     models.build(plan.workload, splits.sample_shape, splits.classes)
     results = Results(plan.out)
-    results.open(plan.workload, plan.command)
+    results.open(plan.workload, plan.command, plan.settings)
     for arm, seed in plan.trials:
         record = results.finished(trial.name_of(arm, seed))
         if record is not None and record["status"] != "done":
@@ -99,7 +106,7 @@ def merge(plan: Plan) -> Path:
     results, records = Results(plan.out), []
     for arm, seed in plan.trials:
         record = results.finished(trial.name_of(arm, seed))
-        blank = trial.header(plan.workload, arm, seed)
+        blank = trial.header(plan.workload, arm, seed, plan.settings)
         records.append(record or failed(blank, f"its worker died; see {plan.out / 'logs'}"))
     return results.merge(records)
 

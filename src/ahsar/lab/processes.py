@@ -74,6 +74,15 @@ def start(accelerator: str, precision: Any, batch: int) -> Any:
     return fabric
 
 
+def kind_of(accelerator: str) -> str:
+    """The kind of device that an accelerator of lightning-fabric is on this machine: "cpu", "cuda" or "mps"."""
+    if accelerator not in ("auto", "gpu"):
+        return accelerator
+    if torch.backends.mps.is_available():
+        return "mps"
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def share(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """This process's part of a batch `[N, ...]` and its labels `[N]`: every n-th sample."""
     if not distributed.active():

@@ -8,11 +8,11 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ahsar.errors import ResultsError, WorkloadError
-from ahsar.lab import arms, data, processes, trial
+from ahsar.lab import arms, data, processes, provenance, trial
 from ahsar.lab.compare import Plan, compare
 from ahsar.lab.console import console as make_console
 from ahsar.lab.pool import COLUMNS
-from ahsar.lab.results import Results, write_atomically
+from ahsar.lab.results import Results, records_in, write_atomically
 from ahsar.lab.workload import load
 
 
@@ -80,6 +80,9 @@ def run_one(
         raise WorkloadError(f"arm {arm!r} stands for {len(expanded)} arms; name one, e.g. {expanded[0]}")
     splits = data.load(spec, source)
     console.print(f"{spec.title}: arm {arm}, seed {seed}, {spec.budget.steps} steps; {splits.source}")
+    if out is not None:
+        others = (record for record in records_in(out) if record["trial"] != trial.name_of(arm, seed))  # which is replaced
+        provenance.settings(accelerator, precision).check(out, others)
     folder = (out or Path("runs") / "single") / "tensorboard" if tensorboard else None
 
     def show(point: dict[str, Any]) -> None:

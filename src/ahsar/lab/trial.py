@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from ahsar.lab import arms, evaluation, models, operations, outputs, paradigms, processes, provenance
 from ahsar.lab.batches import batches
 from ahsar.lab.data import Pair, Splits, augment
+from ahsar.lab.provenance import Settings
 from ahsar.lab.workload import Workload
 
 Record = dict[str, Any]
@@ -24,7 +26,7 @@ def name_of(arm: str, seed: int) -> str:
     return f"{arm}-s{seed}"
 
 
-def header(workload: Workload, arm: str, seed: int) -> Record:
+def header(workload: Workload, arm: str, seed: int, settings: Settings) -> Record:
     """What a record says before its trial has run."""
     return {
         "schema": SCHEMA,
@@ -38,6 +40,7 @@ def header(workload: Workload, arm: str, seed: int) -> Record:
         "error": None,
         "config": None,
         "versions": provenance.versions(),
+        **asdict(settings),
         "budget": workload.budget.steps,
         "metric": workload.target.metric,
         "higher_is_better": workload.target.higher_is_better,
@@ -91,10 +94,9 @@ def run(
     log = outputs.logger(tensorboard if processes.first() else None, name_of(arm, seed))
     change = augment.build(workload.data, seed, splits.normalised)
 
-    record = header(workload, arm, seed)
+    record = header(workload, arm, seed, provenance.settings(fabric.device.type, precision))
     record["config"] = None if homeostat is None else homeostat.config.to_dict()
     record["device"] = torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device)
-    record["threads"], record["processes"] = torch.get_num_threads(), processes.count()
     record["data"] = {"source": splits.source, "fingerprint": splits.fingerprint}
     seconds, losses, passes, closed = 0.0, [], 0, 0
 

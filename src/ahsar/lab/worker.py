@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ahsar.errors import AhsarError
+from ahsar.lab import provenance
 from ahsar.lab.results import Results
 from ahsar.lab.trial import Record, header, name_of, run
 from ahsar.lab.workload import Workload
@@ -42,6 +43,8 @@ class Task:
         from ahsar.lab import data
 
         results, splits, ended = Results(self.folder), None, 0
+        settings = provenance.settings(self.accelerator, self.precision)
+        results.check(settings)  # only this machine knows what "auto" is here
         for arm, seed in self.trials:
             if results.stopped or not results.claim(name_of(arm, seed)):
                 continue
@@ -49,7 +52,7 @@ class Task:
                 splits = splits or data.load(self.workload, self.data)
                 record = self._run(results, splits, arm, seed)
             except Exception as error:  # a failed trial is a result: it is shown and does not sink the others
-                record = failed(header(self.workload, arm, seed), error)
+                record = failed(header(self.workload, arm, seed, settings), error)
             results.finish(record)
             (results.trials / f"{record['trial']}.jsonl.part").unlink(missing_ok=True)
             ended += 1
