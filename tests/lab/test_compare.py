@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from ahsar.errors import ResultsError
-from ahsar.lab import provenance, trial, workload
+from ahsar.lab import processes, trial, workload
 from ahsar.lab.compare import Plan, compare
 from ahsar.lab.results import Results
 from ahsar.lab.worker import Task
 from tests.lab import tiny
 
-SETTINGS = provenance.settings("cpu", "32-true", 1)
+SETTINGS = processes.settings("cpu", "32-true", 1)
 
 
 def plan_of(folder: Path, arms: list[str], seeds: int = 2, **fields: Any) -> Plan:

@@ -136,6 +136,6 @@ def test_a_machine_that_cannot_tell_the_accelerator_does_not_compare_it() -> Non
 @pytest.mark.parametrize("accelerator", ["auto", "cpu"])
 def test_settings_are_those_of_this_process(accelerator: str) -> None:
     fabric = processes.start(accelerator, "32-true", 1)
-    found = provenance.settings(accelerator, "32-true")
+    found = processes.settings(accelerator, "32-true")
     assert found == Settings("32-true", fabric.device.type, torch.get_num_threads(), 1, provenance.source_hash())
-    assert provenance.settings("", "32-true", 3) == replace(found, accelerator="", threads=3)
+    assert processes.settings("", "32-true", 3) == replace(found, accelerator="", threads=3)

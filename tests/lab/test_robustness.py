@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ahsar.errors import ResultsError
-from ahsar.lab import corruptions, data, provenance, robustness, workload
+from ahsar.lab import corruptions, data, processes, robustness, workload
 from ahsar.lab.compare import Plan, compare
 from ahsar.lab.report import robustness as report
 from ahsar.lab.results import Results
@@ -25,7 +25,7 @@ ARMS = ["baseline", "ahsar", "constant@0.5", "constant@1.2"]
 def trained(spec: Workload, out: Path, arms: list[str], seeds: int = 1, keep: bool = True) -> list[dict[str, Any]]:
     """What `compare` leaves, made in this process; the records."""
     results, trials = Results(out), tuple((arm, seed) for seed in range(seeds) for arm in arms)
-    results.open(spec, "ahsar compare", provenance.settings("auto", "32-true", 1))
+    results.open(spec, "ahsar compare", processes.settings("auto", "32-true", 1))
     Task(spec, out, trials, keep=keep)()
     results.merge(record for trial in trials if (record := results.finished(name_of(*trial))))
     return [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]

@@ -10,7 +10,7 @@ from torch import nn
 import ahsar
 from ahsar import functional
 from ahsar.errors import WorkloadError
-from ahsar.lab import arms, data, monitor, provenance, trial, workload
+from ahsar.lab import arms, data, monitor, processes, trial, workload
 from tests.lab import tiny
 
 
@@ -67,7 +67,7 @@ def test_the_record_is_complete(records: dict[str, Any]) -> None:
     assert 0 < record["synops"]["effective_acs"] <= record["synops"]["acs"] < record["synops"]["dense"]
     assert record["operations"] == {"counter": "ahsar", "samples": 100}  # snnTorch; the whole test set
     assert record["footprint"] > 0 and record["connection_sparsity"] == 0
-    settings = provenance.settings("auto", "32-true")
+    settings = processes.settings("auto", "32-true")
     assert {key: record[key] for key in vars(settings)} == vars(settings)
     started = trial.header(workload.load("digits"), "ahsar", 0, settings)
     assert set(record) - set(started) == {"device", "data"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ahsar.lab import cluster, data, models, provenance, trial
+from ahsar.lab import cluster, data, models, processes, trial
 from ahsar.lab.provenance import Settings
 from ahsar.lab.results import Results
 from ahsar.lab.worker import Task, Tasks, failed
@@ -55,7 +55,7 @@ class Plan:
     def settings(self) -> Settings:
         """Those of its trials; on a cluster only the machine that runs one knows what "auto" is."""
         unknown = self.cluster != "local" and self.accelerator in ("auto", "gpu")
-        return provenance.settings("" if unknown else self.accelerator, self.precision, self.threads)
+        return processes.settings("" if unknown else self.accelerator, self.precision, self.threads)
 
 
 Progress = Callable[[dict[str, int], list[dict[str, Any]]], None]

@@ -8,11 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import ahsar
 from ahsar.errors import ResultsError
-from ahsar.lab import processes, source
+from ahsar.lab import source
 
 _PACKAGES = ("torch", "numpy", "lightning-fabric", "spikingjelly", "snntorch", "tonic", "datasets", "scikit-learn")
 
@@ -84,14 +82,3 @@ _AGAIN = {
     "processes": "{} process(es) again",
     "source_hash": "go on with the ahsar that began it",
 }
-
-
-def settings(accelerator: str, precision: Any, threads: int | None = None) -> Settings:
-    """Those of a trial that this process runs, or would run.
-
-    Args:
-        accelerator: of lightning-fabric, or the kind of device itself; "" if another machine decides.
-        threads: None for what torch has now.
-    """
-    kind = processes.kind_of(accelerator) if accelerator else ""
-    return Settings(str(precision), kind, threads or torch.get_num_threads(), processes.count(), source_hash())

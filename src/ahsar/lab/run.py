@@ -8,7 +8,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ahsar.errors import ResultsError, WorkloadError
-from ahsar.lab import arms, data, processes, provenance, trial
+from ahsar.lab import arms, data, processes, trial
 from ahsar.lab.compare import Plan, compare
 from ahsar.lab.console import console as make_console
 from ahsar.lab.pool import COLUMNS
@@ -82,7 +82,7 @@ def run_one(
     console.print(f"{spec.title}: arm {arm}, seed {seed}, {spec.budget.steps} steps; {splits.source}")
     if out is not None:
         others = (record for record in records_in(out) if record["trial"] != trial.name_of(arm, seed))  # which is replaced
-        provenance.settings(accelerator, precision).check(out, others)
+        processes.settings(accelerator, precision).check(out, others)
     folder = (out or Path("runs") / "single") / "tensorboard" if tensorboard else None
 
     def show(point: dict[str, Any]) -> None:

@@ -94,7 +94,7 @@ def run(
     log = outputs.logger(tensorboard if processes.first() else None, name_of(arm, seed))
     change = augment.build(workload.data, seed, splits.normalised)
 
-    record = header(workload, arm, seed, provenance.settings(fabric.device.type, precision))
+    record = header(workload, arm, seed, processes.settings(fabric.device.type, precision))
     record["config"] = None if homeostat is None else homeostat.config.to_dict()
     record["device"] = torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device)
     record["data"] = {"source": splits.source, "fingerprint": splits.fingerprint}

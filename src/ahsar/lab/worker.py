@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ahsar.errors import AhsarError
-from ahsar.lab import provenance
+from ahsar.lab import processes
 from ahsar.lab.results import Results
 from ahsar.lab.trial import Record, header, name_of, run
 from ahsar.lab.workload import Workload
@@ -43,7 +43,7 @@ class Task:
         from ahsar.lab import data
 
         results, splits, ended = Results(self.folder), None, 0
-        settings = provenance.settings(self.accelerator, self.precision)
+        settings = processes.settings(self.accelerator, self.precision)
         results.check(settings)  # only this machine knows what "auto" is here
         for arm, seed in self.trials:
             if results.stopped or not results.claim(name_of(arm, seed)):
