@@ -11,10 +11,10 @@ import re
 import shutil
 from pathlib import Path
 
-from ahsar.lab.report import matrix_page
-from ahsar.lab.report.summary import markdown
-from ahsar.lab.report.tables import count, markdown_table, speedup_words, times
-from ahsar.lab.report.words import findings, headline
+from ahsar.lab.report.comparison.summary import markdown
+from ahsar.lab.report.comparison.tables import count, markdown_table, speedup_words, times
+from ahsar.lab.report.comparison.words import findings, headline
+from ahsar.lab.report.matrix import page as matrix_page
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"

@@ -56,7 +56,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     info = f"ahsar-{project()['version']}.dist-info/"
     assert {name for name in names if not name.startswith(info)} == sources()
     assert f"{info}licenses/LICENSE" in names
-    assert {"ahsar/py.typed", "ahsar/lab/report/template.html", "ahsar/lab/workloads/digits.toml"} <= names
+    assert {"ahsar/py.typed", "ahsar/lab/report/template.html", "ahsar/lab/spec/workloads/digits.toml"} <= names
 
 
 def torch_alone() -> dict[str, Path]:

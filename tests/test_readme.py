@@ -9,7 +9,8 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from ahsar.lab import matrix, workload
+from ahsar.lab.spec import workload
+from ahsar.lab.study import cells as matrix
 
 ROOT = Path(__file__).resolve().parents[1]
 

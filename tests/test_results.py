@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ahsar.lab.report import matrix_page
-from ahsar.lab.report.summary import summarise
+from ahsar.lab.report.comparison.summary import summarise
+from ahsar.lab.report.matrix import page as matrix_page
 from benchmarks import readme
 
 ROOT = Path(__file__).resolve().parents[1]

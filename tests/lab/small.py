@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ahsar.lab import data, paradigms, trial
+from ahsar.lab import data, paradigms
 from ahsar.lab.models import build
-from ahsar.lab.workload import Model, Paradigm, Workload, load
+from ahsar.lab.spec.workload import Model, Paradigm, Workload, load
+from ahsar.lab.trial.run import run_trial
 
 
 def workload(name: str, paradigm: str = "bptt", **fields: Any) -> Workload:
@@ -44,4 +45,4 @@ def trained(spec: Workload, arm: str = "baseline", steps: int = 120, lr: float =
     """The record of a trial on digits, evaluated at its end."""
     budget = replace(spec.budget, steps=steps, eval_every=steps)
     spec = replace(spec, optimizer=replace(spec.optimizer, lr=lr), budget=budget)
-    return trial.run(spec, data.load(spec), arm, seed)
+    return run_trial(spec, data.load(spec), arm, seed)

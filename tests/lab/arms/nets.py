@@ -10,7 +10,7 @@ import ahsar
 from ahsar.lab.models.snntorch_conv import SnntorchConv
 from ahsar.lab.models.spikingjelly_conv import SpikingjellyConv
 from ahsar.lab.models.spikingjelly_vgg import SpikingjellyVGG
-from ahsar.lab.workload import load
+from ahsar.lab.spec.workload import load
 
 NETS = {"spikingjelly-conv": SpikingjellyConv, "spikingjelly-vgg": SpikingjellyVGG, "snntorch-conv": SnntorchConv}
 KINDS = [(name, stepwise) for name in NETS for stepwise in (False, True)]

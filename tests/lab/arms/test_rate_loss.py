@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import ahsar
-from ahsar.lab import arms, monitor
+from ahsar.lab import arms
+from ahsar.lab.trial import monitor
 from tests.lab.arms import nets
 
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from ahsar.errors import WorkloadError
-from ahsar.lab import arms, data, trial, workload
+from ahsar.lab import arms, data
+from ahsar.lab.spec import workload
+from ahsar.lab.trial.run import run_trial
 from tests.lab import tiny
 from tests.lab.arms import nets
 
@@ -19,7 +21,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     spec = replace(spec, model=replace(spec.model, time_steps=6, tau=10.0))  # so that neurons spike twice
     splits = data.load(spec)
     names = ["baseline", "lr@1", "adaptation@2", *(rival for rival in arms.RIVALS if rival not in ("adaptation", "tebn"))]
-    return {name: trial.run(spec, splits, name, 3) for name in names}
+    return {name: run_trial(spec, splits, name, 3) for name in names}
 
 
 def test_all_have_equally_many_numbers_to_tune() -> None:

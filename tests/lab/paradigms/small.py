@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
-from ahsar.lab import data, paradigms, trial
+from ahsar.lab import data, paradigms
 from ahsar.lab.models import build, frames
-from ahsar.lab.workload import Budget, Constant, Data, Model, Optimizer, Paradigm, Seeds, Target, Workload
+from ahsar.lab.spec.workload import Budget, Constant, Data, Model, Optimizer, Paradigm, Seeds, Target, Workload
+from ahsar.lab.trial.run import run_trial
 
 SHAPES = {"snntorch-conv": (2, 6, 6), "spikingjelly-conv": (2, 6, 6), "spikingjelly-vgg": (3, 8, 8)}
 CLASSES = 4
@@ -127,4 +128,4 @@ def accuracy(paradigm: str, **fields: Any) -> float:
     SLTT-2 0.933 to 0.960. Of 300 test samples one is 0.003, so 0.03 is about twice the standard error of a difference.
     """
     spec = workload(paradigm, **{"hidden": 0, "widths": (8, 16), "surrogate": "triangle", **fields})
-    return trial.run(spec, data.load(spec), "baseline", 0)["final_test"]
+    return run_trial(spec, data.load(spec), "baseline", 0)["final_test"]

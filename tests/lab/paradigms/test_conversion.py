@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 import ahsar
-from ahsar.baking import bake_checkpoint
+from ahsar.cli.bake import bake_checkpoint
 from ahsar.errors import WorkloadError
-from ahsar.lab import data, models, paradigms, robustness, trial
+from ahsar.lab import data, models, paradigms
 from ahsar.lab.paradigms import conversion
-from ahsar.lab.workload import Budget, Data, Model, Optimizer, Paradigm, Workload, load
+from ahsar.lab.spec.workload import Budget, Data, Model, Optimizer, Paradigm, Workload, load
+from ahsar.lab.study import robustness
+from ahsar.lab.trial.run import run_trial
 
 
 def workload(**model: Any) -> Workload:
@@ -220,7 +222,7 @@ def test_a_trained_model_is_found_again_and_baked(tmp_path: Path) -> None:
     """A converted network is another one than the model's builder gives: what is kept of it must still be of use."""
     spec = replace(workload(), budget=Budget(steps=6, batch_size=32, eval_every=6))
     splits = data.load(spec)
-    record = trial.run(spec, splits, "ahsar", 0, keep=tmp_path / "kept.pt")
+    record = run_trial(spec, splits, "ahsar", 0, keep=tmp_path / "kept.pt")
     model, homeostat = robustness._load(tmp_path / "kept.pt", spec, splits)
     assert homeostat is not None and homeostat.scales == pytest.approx(record["curve"][-1]["scales"])
     x, y = splits.test

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 import ahsar
 from ahsar.lab.paradigms.decolle import Decolle
-from ahsar.lab.sections import Paradigm
+from ahsar.lab.spec.sections import Paradigm
 from tests.lab.small import gradients, network, samples, trained, workload
 
 LABELS = torch.tensor([0, 1, 2, 3])

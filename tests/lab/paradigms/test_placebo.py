@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from ahsar.lab import data, trial
+from ahsar.lab import data
 from ahsar.lab.models.spikingjelly_conv import SpikingjellyConv
+from ahsar.lab.trial.run import run_trial
 from tests.lab.paradigms.small import workload
 
 
@@ -27,13 +28,13 @@ def test_attached_equals_the_baseline_bit_for_bit(paradigm: str, fields: dict[st
     spec = workload(paradigm, **{"widths": (8, 8), "hidden": 0, **fields})
     spec = replace(spec, budget=replace(spec.budget, steps=15, eval_every=15))
     splits = data.load(spec)
-    records = {arm: trial.run(spec, splits, arm, 0) for arm in ("baseline", "attached", "ahsar")}
+    records = {arm: run_trial(spec, splits, arm, 0) for arm in ("baseline", "attached", "ahsar")}
     assert records["attached"]["digest"] == records["baseline"]["digest"]
     assert records["attached"]["curve"][-1]["val_loss"] == records["baseline"]["curve"][-1]["val_loss"]
     assert records["ahsar"]["digest"] != records["baseline"]["digest"]
     assert set(records["ahsar"]["curve"][-1]["scales"].values()) != {1.0}
-    assert trial.run(spec, splits, "ahsar", 0)["digest"] == records["ahsar"]["digest"]
-    assert trial.run(spec, splits, "ahsar", 1)["digest"] != records["ahsar"]["digest"]
+    assert run_trial(spec, splits, "ahsar", 0)["digest"] == records["ahsar"]["digest"]
+    assert run_trial(spec, splits, "ahsar", 1)["digest"] != records["ahsar"]["digest"]
 
 
 @pytest.mark.parametrize("paradigm", ["bptt", "tbptt", "tet", "ottt", "sltt"])
@@ -49,6 +50,6 @@ def test_training_and_evaluation_compute_in_the_trials_precision(paradigm: str, 
     monkeypatch.setattr(SpikingjellyConv, "step", watched)
     spec = workload(paradigm, widths=(4, 4), hidden=0)
     spec = replace(spec, budget=replace(spec.budget, steps=2, eval_every=2))
-    record = trial.run(spec, data.load(spec), "ahsar", 0, precision="bf16-mixed")
+    record = run_trial(spec, data.load(spec), "ahsar", 0, precision="bf16-mixed")
     assert seen == {True: {torch.bfloat16}, False: {torch.bfloat16}}
     assert record["status"] == "done"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import ahsar
 from ahsar.lab.paradigms.bptt import BPTT
 from ahsar.lab.paradigms.rate_bp import RateBP, rate_pass, spike_pass
-from ahsar.lab.sections import Paradigm
+from ahsar.lab.spec.sections import Paradigm
 from tests.lab.small import gradients, network, samples, trained, workload
 
 CONV = {"widths": (4, 6), "strides": (2, 1), "hidden": 8}

@@ -11,7 +11,7 @@ import ahsar
 from ahsar.errors import WorkloadError
 from ahsar.lab import data, models, paradigms
 from ahsar.lab.paradigms import stdp
-from ahsar.lab.workload import Model, Optimizer, Paradigm, Workload, load
+from ahsar.lab.spec.workload import Model, Optimizer, Paradigm, Workload, load
 
 
 def workload(**model: Any) -> Workload:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ahsar.lab.paradigms.bptt import BPTT
-from ahsar.lab.sections import Paradigm
+from ahsar.lab.spec.sections import Paradigm
 from tests.lab.paradigms.small import SHAPES, accuracy, batch, by_hand, distance, gradients, learned, network, workload
 
 

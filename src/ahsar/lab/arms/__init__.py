@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 from ahsar.errors import WorkloadError
 from ahsar.homeostat import Homeostat
 from ahsar.lab.spec.catalogue import MODELS, PARADIGMS, part
-from ahsar.lab.workload import Workload
+from ahsar.lab.spec.workload import Workload
 
 CONSTANT = "constant"
 PLACEBOS = {

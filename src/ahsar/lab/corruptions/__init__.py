@@ -11,7 +11,7 @@ from torch import Tensor
 from ahsar.errors import DataError, WorkloadError
 from ahsar.lab.data import Splits
 from ahsar.lab.spec.catalogue import DATA, part
-from ahsar.lab.workload import Workload
+from ahsar.lab.spec.workload import Workload
 
 LEVELS = (1, 2, 3, 4, 5)
 

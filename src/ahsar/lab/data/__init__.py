@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ahsar.errors import DataError
 from ahsar.lab.spec.catalogue import DATA, part
-from ahsar.lab.workload import Workload
+from ahsar.lab.spec.workload import Workload
 
 Pair = tuple[Tensor, Tensor]
 Normalisation = tuple[Tensor, Tensor]  # mean and deviation [C, 1, 1] of pixels in [0, 1], which were taken out of them

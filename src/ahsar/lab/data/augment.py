@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ahsar.errors import WorkloadError
-from ahsar.lab import workload
 from ahsar.lab.data import Normalisation
+from ahsar.lab.spec import workload
 from ahsar.lab.spec.catalogue import DATA
 
 Augment = Callable[[Tensor], Tensor]

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from ahsar.errors import DataError
-from ahsar.lab import workload
 from ahsar.lab.data import Pair, Splits, make_splits, stratified_order, take
+from ahsar.lab.spec import workload
 
 
 def load(spec: workload.Data, source: Path | None) -> Splits:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from ahsar.errors import DataError
-from ahsar.lab import workload
 from ahsar.lab.data import Splits, cache, npz, stratified_order, take
 from ahsar.lab.data.frames import as_bytes, make
+from ahsar.lab.spec import workload
 
 FILE = "biolab_dvs128.npz"
 SENSOR = 128  # pixels of a side

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from ahsar.errors import DataError
-from ahsar.lab import workload
 from ahsar.lab.data import Pair, Splits, cache, make_splits, stratified_order, take
 from ahsar.lab.data.decoding import brief, decode, quiet
+from ahsar.lab.spec import workload
 
 _VERSION = 1  # of the decoded arrays: raise it when decoding changes
 _CHUNK = 4096  # images that are float32 at their full size at a time

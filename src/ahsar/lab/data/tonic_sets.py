@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ahsar.errors import DataError
-from ahsar.lab import workload
 from ahsar.lab.data import Splits, cache, stratified_order, take
 from ahsar.lab.data.frames import as_bytes, make
+from ahsar.lab.spec import workload
 
 _VERSION = 1  # of the cached frames: raise it when framing changes
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
 from ahsar.lab.spec.catalogue import MODELS, part
-from ahsar.lab.workload import Workload
+from ahsar.lab.spec.workload import Workload
 
 # Spiking layers, each with the linear layers whose sum is its current, and the readout.
 Synapses = tuple[list[tuple[nn.Module, list[nn.Linear]]], nn.Linear]

@@ -5,10 +5,10 @@ from math import prod
 from spikingjelly.activation_based import layer
 from torch import Tensor
 
-from ahsar.lab import workload
 from ahsar.lab.models import Synapses, is_sequence
 from ahsar.lab.models.spikingjelly_conv import Show, make_neuron, make_stack
 from ahsar.lab.models.steps import Steps
+from ahsar.lab.spec import workload
 from ahsar.lab.spec.catalogue import PARADIGMS
 
 WIDTH, DEPTH = 128, 2  # where the workload gives 0

@@ -5,9 +5,9 @@ from math import prod
 from spikingjelly.activation_based import functional
 from torch import Tensor, nn
 
-from ahsar.lab import workload
 from ahsar.lab.models import Synapses, is_sequence, unroll
 from ahsar.lab.models.spikingjelly_conv import make_neuron
+from ahsar.lab.spec import workload
 
 WIDTH, DEPTH = 128, 1  # where the workload gives 0
 

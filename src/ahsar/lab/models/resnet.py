@@ -8,10 +8,10 @@ from spikingjelly.activation_based.model import sew_resnet, spiking_resnet
 from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
-from ahsar.lab import workload
 from ahsar.lab.models.spikingjelly_conv import Show, make_head
 from ahsar.lab.models.steps import Steps
 from ahsar.lab.models.zoo import check_side, factory
+from ahsar.lab.spec import workload
 from ahsar.lab.spec.catalogue import PARADIGMS
 
 STAGES = 4

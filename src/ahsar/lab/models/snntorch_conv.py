@@ -5,8 +5,8 @@ from snntorch import Leaky, surrogate
 from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
-from ahsar.lab import workload
 from ahsar.lab.models import side_after, unroll
+from ahsar.lab.spec import workload
 from ahsar.lab.spec.catalogue import PARADIGMS
 
 

@@ -3,9 +3,9 @@
 from spikingjelly.activation_based import layer, neuron, surrogate
 from torch import Tensor, nn
 
-from ahsar.lab import workload
 from ahsar.lab.models import side_after
 from ahsar.lab.models.steps import Steps
+from ahsar.lab.spec import workload
 from ahsar.lab.spec.catalogue import PARADIGMS
 
 

@@ -5,10 +5,10 @@ from spikingjelly.activation_based.model.spiking_vgg import SpikingVGG
 from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
-from ahsar.lab import workload
 from ahsar.lab.models import side_after
 from ahsar.lab.models.spikingjelly_conv import Show, make_head, make_neuron, make_stack
 from ahsar.lab.models.steps import Steps
+from ahsar.lab.spec import workload
 from ahsar.lab.spec.catalogue import PARADIGMS
 
 

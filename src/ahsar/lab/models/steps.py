@@ -3,8 +3,8 @@
 from spikingjelly.activation_based import functional
 from torch import Tensor, nn
 
-from ahsar.lab import workload
 from ahsar.lab.models import is_sequence, unroll
+from ahsar.lab.spec import workload
 from ahsar.lab.spec.catalogue import PARADIGMS
 
 

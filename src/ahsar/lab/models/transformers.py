@@ -13,9 +13,9 @@ from spikingjelly.activation_based.model import qkformer, spike_driven_transform
 from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
-from ahsar.lab import workload
 from ahsar.lab.models.steps import as_sequence
 from ahsar.lab.models.zoo import check_side, factory, shown
+from ahsar.lab.spec import workload
 
 
 class Spikformer(spikformer.Spikformer):

@@ -6,9 +6,9 @@ from spikingjelly.activation_based import layer
 from spikingjelly.activation_based.model.spiking_vgg import cfgs
 
 from ahsar.errors import WorkloadError
-from ahsar.lab import workload
 from ahsar.lab.models.spikingjelly_vgg import SpikingjellyVGG
 from ahsar.lab.models.zoo import check_side
+from ahsar.lab.spec import workload
 
 
 class VGG11(SpikingjellyVGG):

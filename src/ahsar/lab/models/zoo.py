@@ -6,8 +6,8 @@ from typing import Any
 from torch import nn
 
 from ahsar.errors import WorkloadError
-from ahsar.lab import workload
 from ahsar.lab.models.spikingjelly_conv import Show, make_neuron
+from ahsar.lab.spec import workload
 
 LEAST_SIDE = 8  # pixels; below, nothing is left to look at after the first strides
 

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from ahsar.lab import models
 from ahsar.lab.data import Pair
 from ahsar.lab.spec.catalogue import PARADIGMS, part
-from ahsar.lab.workload import Workload
+from ahsar.lab.spec.workload import Workload
 
 Backward = Callable[[Tensor], None]
 

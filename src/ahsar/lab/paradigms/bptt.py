@@ -6,7 +6,7 @@ from torch.optim import Optimizer
 
 from ahsar.lab.data import Pair
 from ahsar.lab.paradigms import Backward, descend, trainable
-from ahsar.lab.sections import Paradigm
+from ahsar.lab.spec.sections import Paradigm
 
 
 class BPTT:

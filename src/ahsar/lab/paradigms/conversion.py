@@ -24,7 +24,7 @@ from ahsar.lab.models import frames
 from ahsar.lab.models.spikingjelly_conv import Show
 from ahsar.lab.models.steps import as_sequence
 from ahsar.lab.paradigms import Backward, descend, trainable
-from ahsar.lab.sections import Paradigm
+from ahsar.lab.spec.sections import Paradigm
 
 BATCH, RATE, SAMPLES = 64, 1e-3, 512  # of the analogue net: batch size, Adam's learning rate, samples to take the scales from
 

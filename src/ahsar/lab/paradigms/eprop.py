@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from ahsar.lab.data import Pair
 from ahsar.lab.models import Synapses
 from ahsar.lab.paradigms import Backward, local, trainable
-from ahsar.lab.sections import Paradigm
+from ahsar.lab.spec.sections import Paradigm
 
 
 class EProp:

@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from ahsar.lab.data import Pair
 from ahsar.lab.models import is_sequence
 from ahsar.lab.paradigms import Backward, descend, local, trainable
-from ahsar.lab.sections import Paradigm
+from ahsar.lab.spec.sections import Paradigm
 
 
 class RateBP:

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from ahsar.lab.data import Pair
 from ahsar.lab.paradigms import Backward, trainable
-from ahsar.lab.sections import Paradigm
+from ahsar.lab.spec.sections import Paradigm
 
 Synapse = nn.Conv2d | nn.Linear
 TAU = 5.0  # time steps, of both traces

@@ -1,1 +1,1 @@
-"""From trial records to numbers, tables, pictures and one self-contained page."""
+"""From trial records to numbers, tables, pictures and self-contained pages."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ahsar.lab.report.records import Record
+from ahsar.lab.results.records import Record
 
 
 def steps_of(trials: Sequence[Record]) -> np.ndarray:

@@ -1,11 +1,11 @@
 """The look that all pictures share: one colour, dash and name per arm, quiet axes, labels at the ends of lines."""
 
 import io
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ahsar.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,19 +135,3 @@ def rendered(made: "Figure", kind: str, dpi: int = DPI) -> bytes:
     with rc_context({"axes.unicode_minus": True, "svg.fonttype": "none", "svg.hashsalt": "ahsar"}):
         made.savefig(buffer, format=kind, dpi=dpi, metadata=nameless, facecolor="white")
     return buffer.getvalue()
-
-
-def write_whole(path: Path, content: bytes | str) -> Path:
-    """Write a file whole or not at all: to a neighbour first, then moved into place."""
-    data = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path

@@ -1,1 +1,1 @@
-"""What an experiment is: its data, model, paradigm and budget, and which of them go together."""
+"""What one experiment freezes before it runs: workload files, their fields and the rules between them."""

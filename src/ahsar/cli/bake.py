@@ -1,0 +1,98 @@
+"""From a checkpoint with a controller's state to a model that runs without ahsar: the work of `ahsar bake`."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ahsar.attach import attach
+from ahsar.cli.inspect import build_model
+from ahsar.errors import ExportError
+from ahsar.export import to_nir
+
+
+def bake_checkpoint(
+    checkpoint: Path, target: str | None, out: Path, nir_file: Path | None = None, shape: str | None = None
+) -> dict[str, Any]:
+    """Bake the thresholds that a checkpoint holds, and write the model to `out`, and as NIR if asked for.
+
+    Args:
+        checkpoint: what `torch.save({"model": model.state_dict(), "homeostat": homeostat.state_dict()}, file)` wrote, or
+            the checkpoint of `ahsar run --out`, which names its own model.
+        target: `package.module:factory` of the model; None for a checkpoint of `ahsar run`.
+        out: gets "model", a state_dict for the same model, and "thresholds" by layer name, a number or tensor each: those
+            that a framework keeps as plain numbers are in no state_dict, so set them: `layer.v_threshold = number`.
+        nir_file, shape: a file for the NIR graph, and the shape of an input for its exporter, as in "1,3,32,32".
+
+    Returns:
+        What `out` holds.
+
+    Raises:
+        ExportError: the checkpoint cannot be read, has no controller, or fits another model. Nothing is written then.
+    """
+    saved = _read(checkpoint)
+    model = build_model(target) if target else _of_the_lab(saved, checkpoint)
+    try:
+        model.load_state_dict(saved["model"])
+    except RuntimeError as error:
+        raise ExportError(f"{checkpoint} holds parameters of another model than {target}: {error}") from error
+    homeostat = attach(model, layers=list(saved["homeostat"]["layers"]))
+    homeostat.load_state_dict({**saved["homeostat"], "config": homeostat.config.to_dict()})
+    layers = homeostat.layers
+    homeostat.bake()
+    thresholds = {layer.name: _plain(layer.threshold.value(layer.module)) for layer in layers}
+    baked = {"model": model.state_dict(), "thresholds": thresholds}
+    graph = None if nir_file is None else to_nir(model, _sample(shape))
+    _save(baked, out)
+    if graph is not None:
+        import nir
+
+        nir.write(str(nir_file), graph)
+    return baked
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises what it likes, from KeyError to UnpicklingError
+        raise ExportError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}: {error})") from error
+    if not isinstance(saved, dict) or not isinstance(saved.get("model"), dict):
+        how = '{"model": model.state_dict(), "homeostat": homeostat.state_dict()}'
+        raise ExportError(f'{path}: holds no "model"; save {how}')
+    if not isinstance(saved.get("homeostat"), dict) or "layers" not in saved["homeostat"]:
+        raise ExportError(f'{path}: holds no "homeostat" state, so there is nothing to bake; save homeostat.state_dict() in it')
+    return saved
+
+
+def _of_the_lab(saved: dict[str, Any], path: Path) -> nn.Module:
+    about = saved.get("about")
+    if not isinstance(about, dict):
+        raise ExportError(f"{path}: does not name its model: give it with --model package.module:factory")
+    from ahsar.lab import paradigms
+    from ahsar.lab.spec import workload
+
+    return paradigms.rebuild(workload.from_dict(about["workload"]), tuple(about["sample_shape"]), about["classes"])
+
+
+def _plain(threshold: Tensor) -> Any:
+    return threshold.item() if threshold.ndim == 0 else threshold.clone()
+
+
+def _sample(shape: str | None) -> Tensor:
+    try:
+        return torch.zeros([int(size) for size in (shape or "").split(",")])
+    except ValueError:
+        raise ExportError(f"--input {shape!r}: NIR needs the shape of an input, for example --input 1,3,32,32") from None
+
+
+def _save(baked: dict[str, Any], out: Path) -> None:
+    """The file appears whole or not at all."""
+    part = out.with_name(out.name + ".part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(baked, part)
+        os.replace(part, out)
+    except (OSError, RuntimeError) as error:
+        raise ExportError(f"{out}: cannot be written ({error})") from error

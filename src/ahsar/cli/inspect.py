@@ -1,0 +1,125 @@
+"""Which layers of a model would be regulated, as a table: the work of `ahsar inspect`."""
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ahsar.adapters import Adapter
+from ahsar.attach import discover
+from ahsar.errors import AttachError, DataError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One known layer: `threshold` and `shape` are "" where it is skipped, `output` where no input was given."""
+
+    name: str
+    kind: str
+    framework: str
+    threshold: str
+    shape: str
+    output: str
+    skipped: str
+
+
+def inspect_target(target: str, input_shape: str | None = None) -> list[Row]:
+    """Rows for `package.module:factory`, found from the working directory as well.
+
+    Raises:
+        AttachError: the target cannot be imported, or gives no model; or the model has no spiking layer at all.
+        DataError: `input_shape` is no list of sizes, or the model does not take it.
+    """
+    model = build_model(target)
+    shapes = {} if input_shape is None else _output_shapes(model, input_shape)
+    rows = [_row(found, shapes) for found in discover(model)]
+    if not rows:
+        seen = ", ".join(sorted({type(module).__name__ for module in nn.Module.modules(model)}))
+        raise AttachError(
+            f"{target}: no spiking layer of a known framework among {seen}; for your own neurons call "
+            'ahsar.register_adapter(MyNeuron, threshold="its_attribute") in that module'
+        )
+    return rows
+
+
+def build_model(target: str) -> nn.Module:
+    """The model of `package.module:factory`, found from the working directory as well; raises AttachError if there is none."""
+    module_name, colon, attribute = target.partition(":")
+    if not colon or not attribute:
+        raise AttachError(f"{target!r}: write package.module:factory")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+        model = found if isinstance(found, nn.Module) else found()
+    except Exception as error:
+        raise AttachError(f"{target}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(os.getcwd())
+    if not isinstance(model, nn.Module):
+        raise AttachError(f"{target} gives a {type(model).__name__}, not a torch.nn.Module")
+    return model
+
+
+def _output_shapes(model: nn.Module, input_shape: str) -> dict[str, str]:
+    """Shape of the spikes that each layer gives out for a random input, by name."""
+    shapes: dict[str, str] = {}
+
+    def note(found: Any) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            shapes[found.name] = str(tuple(found.adapter.spikes(module, output).shape))
+
+        return hook
+
+    try:
+        sizes = [int(size) for size in input_shape.split(",")]
+        handles = [found.module.register_forward_hook(note(found)) for found in discover(model) if found.adapter is not None]
+        with torch.no_grad():
+            model(torch.rand(sizes))
+    except Exception as error:
+        raise DataError(f"--input {input_shape}: {type(error).__name__}: {error}") from error
+    for handle in handles:
+        handle.remove()
+    return shapes
+
+
+def _row(found: Any, shapes: dict[str, str]) -> Row:
+    threshold, shape = "", ""
+    if found.reason is None and isinstance(found.adapter, Adapter):
+        value = found.adapter.threshold(found.module).value(found.module)
+        threshold, shape = _number(value), str(tuple(value.shape))
+    kind = type(found.module).__name__
+    return Row(found.name, kind, found.framework, threshold, shape, shapes.get(found.name, ""), found.reason or "")
+
+
+def _number(value: Tensor) -> str:
+    low, high = value.min().item(), value.max().item()
+    return f"{low:.4g}" if low == high else f"{low:.4g} … {high:.4g}"
+
+
+def table(rows: list[Row]) -> Any:
+    """A rich table: regulated layers first, then those skipped, each with its reason."""
+    from rich.table import Table
+
+    regulated = sum(not row.skipped for row in rows)
+    result = Table(title=f"{regulated} spiking layers to regulate, {len(rows) - regulated} skipped")
+    with_output = any(row.output for row in rows)
+    for heading in (
+        "layer",
+        "class",
+        "framework",
+        "threshold",
+        "its shape",
+        *(["output"] if with_output else []),
+        "skipped because",
+    ):
+        result.add_column(heading, overflow="fold")
+    for row in sorted(rows, key=lambda row: bool(row.skipped)):
+        cells = [row.name or "(the model)", row.kind, row.framework, row.threshold, row.shape]
+        result.add_row(*cells, *([row.output] if with_output else []), row.skipped)
+    return result

@@ -1,0 +1,24 @@
+"""The workloads as a table, with the matrices under it."""
+
+from typing import Any
+
+from ahsar.lab.spec import workload
+from ahsar.lab.study import cells as matrix
+
+
+def workloads_table() -> Any:
+    """A rich table, two rows, its full and its quick budget, per workload that comes with ahsar."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("name", "what", "steps", "target", "hash"):
+        table.add_column(heading, no_wrap=heading != "what", justify="right" if heading in ("steps", "target") else "left")
+    for name in workload.names():
+        for quick in (False, True):
+            spec = workload.load(name, quick)
+            shown = (f"{spec.budget.steps}", f"{spec.target.value:g}", spec.hash)
+            table.add_row("  --quick" if quick else name, "" if quick else spec.title, *shown, style="dim" if quick else "")
+    lists = ", ".join(f"{name} ({len(matrix.load(name))} cells)" for name in matrix.names())
+    table.caption, table.caption_justify = f"Matrices, for `ahsar matrix NAME`: {lists}.", "left"
+    return table

@@ -1,0 +1,170 @@
+"""What the numbers say, in sentences: wins, losses and doubts alike, each computed from the summary."""
+
+from typing import Any
+
+from ahsar.lab.report.comparison.tables import Summary, target_words, times
+
+Row = dict[str, Any]
+FEWEST = 5  # pairs from which an interval decides
+
+
+def headline(summary: Summary) -> str:
+    """One or two sentences on the question of the comparison: does AHSAR reach the target sooner?"""
+    baseline, ahsar = summary["arms"].get("baseline"), summary["arms"].get("ahsar")
+    if not any(row["n"] for row in (*summary["arms"].values(), *summary["constant_grid"])):
+        return "Every trial failed, so there is nothing to compare: see the errors below."
+    if not baseline or not ahsar or not baseline["n"] or not ahsar["n"]:
+        return "There is no finished trial of both the baseline and AHSAR, so no speed-up can be stated."
+    found = ahsar["speedup"]
+    if found is None:
+        return "The baseline and AHSAR have no seed in common, so no speed-up can be stated."
+    goal, seen = target_words(summary), f"{found['n']} pair{'s' * (found['n'] != 1)}"
+    if found["median"] is None:
+        return f"Neither the baseline nor AHSAR reached {goal} in any of {seen}, so no speed-up can be stated."
+    size = _size(found)
+    if found["faster"]:
+        text = f"AHSAR reached {goal} {size} as fast as the baseline ({_interval(found)}, {seen})."
+    elif found["ci95"] is None:
+        text = f"Nothing can be said yet: AHSAR reached {goal} {size} as fast as the baseline, but in only {seen}."
+    elif found["n"] < FEWEST and not found["ci95"][0] <= 1 <= found["ci95"][1]:
+        text = f"Nothing is certain yet: AHSAR reached {goal} {size} as fast as the baseline, but in only {seen}."
+    elif found["ci95"][0] > 1:
+        text = (
+            f"AHSAR reached {goal} {size} as fast as the baseline ({_interval(found)}, {seen}), but we do not call it "
+            f"faster: its final test {summary['metric']} is worse by more than the margin of {summary['margin']:g}."
+        )
+    elif found["ci95"][1] < 1:
+        text = f"AHSAR was slower: it reached {goal} only {size} as fast as the baseline ({_interval(found)}, {seen})."
+    elif found["ci95"][0] == found["ci95"][1] == 1:
+        text = f"AHSAR is not faster: it reached {goal} at the very same steps as the baseline ({seen})."
+    else:
+        text = (
+            f"AHSAR is not shown to be faster: it reached {goal} {size} as fast as the baseline, but the interval "
+            f"includes 1 ({_interval(found)}, {seen})."
+        )
+    ours, theirs = found["reached_controlled"], found["reached_baseline"]
+    if min(ours, theirs) < found["n"]:
+        text += f" It reached the target in {ours} of {found['n']} pairs, the baseline in {theirs or 'none'}."
+    return text
+
+
+def findings(summary: Summary) -> list[str]:
+    """What belongs beside the headline: the clock, the final metric, the price in spikes, the rivals, the checks."""
+    ahsar, baseline = summary["arms"].get("ahsar"), summary["arms"].get("baseline")
+    said: list[str] = []
+    if ahsar and baseline and ahsar["speedup"]:
+        said += [_clock(ahsar), _final(summary, ahsar, baseline), _price(ahsar, baseline)]
+        said += [_rival(summary, name) for name in summary["against"]]
+    return [text for text in (*said, _check(summary), _failures(summary)) if text]
+
+
+def _clock(ahsar: Row) -> str:
+    found, cost = ahsar["seconds_speedup"], ahsar["seconds_per_step_ratio"]
+    if found is None or found["median"] is None:
+        return ""
+    per_step = "" if cost is None else f" One of its steps took {times(cost)} the baseline's time."
+    verdict = {"faster": "is faster", "sooner": "is sooner there", "slower": "is slower"}.get(_verdict(found))
+    verdict = verdict or "is not shown to be faster"
+    return f"On the clock, evaluation left out, it {verdict}: {_size(found)} ({_interval(found)}).{per_step}"
+
+
+def _final(summary: Summary, ahsar: Row, baseline: Row) -> str:
+    gap = ahsar["final_test_difference"]
+    if gap is None or gap["mean"] is None:
+        return ""  # no pair has both
+    spread = f", 95 % interval {gap['ci95'][0]:+.3f} to {gap['ci95'][1]:+.3f}" if gap["ci95"] else ""
+    text = (
+        f"Final test {summary['metric']}: {ahsar['final_test']['mean']:.3f} against the baseline's "
+        f"{baseline['final_test']['mean']:.3f} (difference {gap['mean']:+.3f}{spread})."
+    )
+    if gap["within_margin"] and not gap["settled"] and gap["ci95"]:
+        text += f" A loss of more than the margin of {summary['margin']:g} is not ruled out."
+    return text
+
+
+def _price(ahsar: Row, baseline: Row) -> str:
+    price = ahsar["pareto"] or {}
+    if not price.get("mean_rate"):
+        return ""
+    more = "costs more spikes" if price["mean_rate"] > 1.05 else "spares spikes" if price["mean_rate"] < 0.95 else ""
+    rates = f"mean rate {ahsar['mean_rate']:.3f} against {baseline['mean_rate']:.3f} ({times(price['mean_rate'])}"
+    acs = f"; {times(price['acs'])} the additions" if price.get("acs") else ""
+    energy = f"; {times(price['energy_proxy'])} the energy proxy" if price.get("energy_proxy") else ""
+    return f"It {more or 'spikes about as much'}: {rates}{acs}{energy})."
+
+
+def _rival(summary: Summary, name: str) -> str:
+    row = summary["against"][name]
+    found, gap = row["speedup"], row["final_test_difference"]
+    tried = len(summary["constant_grid"])
+    rival = "shuffled scales (each layer is given another's)"
+    if name == "constant":
+        picked = f", picked from {tried} after the fact" if tried > 1 else ""
+        rival = f"the best constant scale ({summary['arms']['constant']['scale']:g}{picked})"
+    elif name != "shuffled":
+        kind, _, number = name.partition("@")
+        tried = sum(arm.partition("@")[0] == kind for arm in summary["arms"])
+        rival = f"{kind} ({number}{f', picked from {tried} after the fact' if tried > 1 else ''})"
+    if found is None:
+        return ""
+    if found["median"] is None:
+        return f"Against {rival}: neither reached the target."
+    low, high = (gap or {}).get("ci95") or (0.0, 0.0)
+    if not summary["higher_is_better"]:
+        low, high = -high, -low
+    end = "better" if low > 0 else "worse" if high < 0 else ""
+    end = f" Its final test {summary['metric']} is {end}." if end else ""
+    size = f"{_size(found)} as fast ({_interval(found)})"
+    verdict = _verdict(found)
+    if verdict == "faster":
+        return f"AHSAR beat {rival}: {size}.{end}"
+    if verdict == "sooner":
+        return f"AHSAR reached the target sooner than {rival}: {size}.{end}"
+    if verdict == "slower":
+        return f"{_capital(rival)} beat AHSAR, which was {size}.{end}"
+    if found["median"] < 1:
+        return f"{_capital(rival)} did as well or better: AHSAR was {size}.{end}"
+    return f"AHSAR is not shown to beat {rival}: it was {size}.{end}"
+
+
+def _check(summary: Summary) -> str:
+    found = summary["attached_identical"]
+    if found is None:
+        return ""
+    held = "attached with all scales held at 1, training"
+    if found["identical"] == found["n"]:
+        return f"Check passed: {held} equals the baseline bit for bit ({found['n']} of {found['n']} pairs)."
+    seeds = ", ".join(map(str, found["different_seeds"]))
+    return f"CHECK FAILED: {held} differs from the baseline (seeds {seeds}); do not trust this comparison."
+
+
+def _failures(summary: Summary) -> str:
+    number = len(summary["failures"])
+    if not number:
+        return ""
+    return f"{number} trial{'s' * (number > 1)} failed and left {'their pairs' if number > 1 else 'its pair'} out."
+
+
+def _verdict(found: Row) -> str:
+    """faster; sooner (at the target, but worse at the end); slower; or unclear."""
+    low, high = found["ci95"] or (0.0, 2.0)
+    if found["faster"]:
+        return "faster"
+    if found["n"] < FEWEST:
+        return "unclear"
+    return "sooner" if low > 1 else "slower" if high < 1 else "unclear"
+
+
+def _size(found: Row) -> str:
+    bound = "at least " if not found["reached_baseline"] else "at most " if not found["reached_controlled"] else ""
+    return bound + times(found["median"])
+
+
+def _interval(found: Row) -> str:
+    if not found["ci95"]:
+        return "too few pairs for an interval"
+    return f"95 % interval {times(found['ci95'][0])[:-1]} to {times(found['ci95'][1])[:-1]}"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -1,0 +1,110 @@
+"""What a matrix comes to in numbers: AHSAR against each opponent, cell by cell and over all cells."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ahsar.lab.results import stats
+
+SCHEMA = 1
+
+
+def combine(summaries: Mapping[str, dict[str, Any]], robust: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Numbers of all cells, and of all opponents over the cells in which they ran.
+
+    Args:
+        summaries: `summarise` of each cell.
+        robust: what `ahsar robustness` wrote for a cell, where it ran.
+    """
+    cells = {name: _cell(summary, robust.get(name)) for name, summary in summaries.items()}
+    opponents = sorted({key for cell in cells.values() for key in cell["against"]}, key=_place)
+    against = {
+        key: _opponent({name: c["against"][key] for name, c in cells.items() if key in c["against"]}) for key in opponents
+    }
+    holm = stats.holm({key: row["steps"]["p_value"] for key, row in against.items()})
+    for key, row in against.items():
+        row["steps"]["p_holm"] = holm[key]
+    return {
+        "schema": SCHEMA,
+        "cells": cells,
+        "opponents": against,
+        "ood": {name: _gaps(cells, name) for name in ("frozen", "continual", "batch_norm")},
+    }
+
+
+def _gaps(cells: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    """One row of the corrupted samples over the cells that have it, and whether it wins, ties (within 0.01) or loses there."""
+    gaps = [gap for cell in cells.values() if cell["ood"] and (gap := cell["ood"][name]) is not None]
+    counts = [sum(gap > 0.01 for gap in gaps), sum(abs(gap) <= 0.01 for gap in gaps), sum(gap < -0.01 for gap in gaps)]
+    return {"n": len(gaps), "difference": _interval(stats.mean_interval(gaps)), "wins_ties_losses": counts}
+
+
+def _cell(summary: dict[str, Any], robust: dict[str, Any] | None) -> dict[str, Any]:
+    arms = summary["arms"]
+    against: dict[str, Any] = {}
+    if arms.get("baseline") and arms.get("ahsar"):
+        against["baseline"] = arms["ahsar"]
+    against.update({key.partition("@")[0]: row for key, row in summary["against"].items()})
+    keys = ("speedup", "seconds_speedup", "final_test_difference", "pareto")
+    return {
+        **{key: summary[key] for key in ("workload_hash", "metric", "target", "budget", "seeds", "best_constant", "failures")},
+        "arms": {arm: {k: row[k] for k in ("n", "reached", "final_test", "mean_rate", "synops")} for arm, row in arms.items()},
+        "against": {key: {k: row[k] for k in keys} for key, row in against.items() if row["speedup"]},
+        "attached_identical": summary["attached_identical"],
+        "ood": _ood(robust),
+    }
+
+
+def _opponent(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """One opponent over the cells in which it ran."""
+    adjusted = stats.holm({cell: p for cell, row in rows.items() if (p := row["speedup"]["p_value"]) is not None})
+    speed, sure, final = [0, 0, 0], [0, 0, 0], [0, 0, 0]
+    for cell, row in rows.items():
+        ratio, gap = row["speedup"]["median"], row["final_test_difference"]
+        side = 1 if ratio is None or ratio == 1 else 0 if ratio > 1 else 2
+        speed[side] += 1
+        sure[side if adjusted.get(cell, 1.0) <= 0.05 else 1] += 1
+        if gap["mean"] is not None:
+            final[1 if abs(gap["mean"]) <= 0.01 else 0 if gap["mean"] > 0 else 2] += 1
+    return {
+        "n": len(rows),
+        "steps": _mean(rows, "speedup"),
+        "seconds": _mean(rows, "seconds_speedup"),
+        "final_test_difference": _interval(
+            stats.mean_interval([g for r in rows.values() if (g := r["final_test_difference"]["mean"]) is not None])
+        ),
+        "rate": _geometric([(row["pareto"] or {}).get("mean_rate") for row in rows.values()]),
+        "wins_ties_losses": speed,
+        "after_holm": sure,
+        "final_wins_ties_losses": final,
+    }
+
+
+def _mean(rows: dict[str, dict[str, Any]], key: str) -> dict[str, Any]:
+    return _geometric([row[key]["median"] for row in rows.values()])
+
+
+def _geometric(ratios: list[float | None]) -> dict[str, Any]:
+    got = stats.geometric_mean([math.nan if ratio is None or ratio <= 0 else ratio for ratio in ratios])
+    ci95 = (got.low, got.high) if math.isfinite(got.low) else None
+    return {"mean": got.estimate, "ci95": ci95, "p_value": got.p_value, "n": got.n}
+
+
+def _interval(got: stats.Interval) -> dict[str, Any]:
+    return {"mean": got.estimate, "ci95": (got.low, got.high) if math.isfinite(got.low) else None}
+
+
+def _ood(robust: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Mean accuracy under all corruptions less the baseline's: AHSAR's scales frozen or adapting, and the adapting rival."""
+    rows = {(row["arm"], row["mode"]): row for row in (robust or {}).get("rows", [])}
+    if ("baseline", "frozen") not in rows or ("ahsar", "frozen") not in rows:
+        return None
+    shown = {"frozen": ("ahsar", "frozen"), "continual": ("ahsar", "continual"), "batch_norm": ("baseline", "norm")}
+    gaps = {name: rows[key]["gap"]["mean"] if key in rows else None for name, key in shown.items()}
+    clean = rows["ahsar", "frozen"]["clean_gap"]["mean"]
+    return {"baseline": rows["baseline", "frozen"]["mean"]["mean"], "clean_gap": clean, **gaps}
+
+
+def _place(opponent: str) -> tuple[int, str]:
+    order = ("baseline", "constant", "shuffled")
+    return (order.index(opponent) if opponent in order else len(order), opponent)

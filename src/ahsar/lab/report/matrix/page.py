@@ -1,0 +1,220 @@
+"""The page of a matrix: its numbers as sentences, tables and a picture, in HTML and Markdown."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ahsar.errors import ResultsError
+from ahsar.files import write_whole
+from ahsar.lab.report.comparison.page import picture, render
+from ahsar.lab.report.comparison.summary import plain, summarise
+from ahsar.lab.report.comparison.tables import label, markdown_table, speedup_words, times
+from ahsar.lab.report.matrix import forest
+from ahsar.lab.report.matrix.numbers import combine
+from ahsar.lab.results import stats
+from ahsar.lab.results.records import read
+
+NOTE = (
+    "Speed-ups are AHSAR's against the opponent, above 1 is faster; ≥ and ≤ are bounds, where one of the two never reached "
+    "the target. W/T/L: cells in which AHSAR was faster, level or slower; after Holm, those of them that are so with 95 % "
+    "confidence, corrected for the number of cells. Means over cells are geometric (gaps: arithmetic), their 95 % intervals "
+    "resample cells. A final test is level within 0.01."
+)
+CELLS_NOTE = (
+    "Reached: baseline, AHSAR, of so many. Against the baseline where nothing else is said; the best constant scale of the "
+    "grid is picked after the fact and stands in parentheses. OOD: mean accuracy under corruptions, scales frozen."
+)
+OOD = {
+    "frozen": "AHSAR with its scales frozen",
+    "continual": "AHSAR adapting to the test batches",
+    "batch_norm": "the adapting rival, the baseline with the batch norm statistics of each test batch",
+}
+OVER = (
+    *("opponent", "cells", "speed-up in steps", "p (Holm)", "in seconds", "final test, gap", "rate", "W/T/L"),
+    *("after Holm", "final test W/T/L"),
+)
+CELLS = (*("cell", "reached", "speed-up", "in seconds", "against the best constant", "final test", "gap", "rate", "OOD gap"),)
+
+
+def write(out: Path) -> Path:
+    """Write matrix.json, matrix.md, matrix.png and matrix.html into `out` from the cells that ran; returns the page's path.
+
+    Raises:
+        ResultsError: `out` holds no matrix, or none of its cells has run.
+    """
+    about = _about(out)
+    found = collect(out)
+    content = _content(found, about)
+    drawn = forest.draw(found, out / "matrix.png")
+    write_whole(out / "matrix.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    write_whole(out / "matrix.md", _markdown(content))
+    return write_whole(out / "matrix.html", render({**content, "figures": [picture(drawn)]}))
+
+
+def collect(out: Path) -> dict[str, Any]:
+    """The numbers of matrix.json, from the trials and robustness.json of every cell that ran; raises as `write`."""
+    about = _about(out)
+    summaries, robust = {}, {}
+    for cell in about["cells"]:
+        folder = out / cell
+        if any((folder / name).exists() for name in ("trials.jsonl", "trials.jsonl.gz")):
+            summaries[cell] = summarise(read(folder))
+        if (folder / "robustness.json").exists():
+            robust[cell] = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))
+    if not summaries:
+        raise ResultsError(f"{out}: none of its {len(about['cells'])} cells has run: run `ahsar matrix` with this --out")
+    missing = [cell for cell in about["cells"] if cell not in summaries]
+    return plain({"matrix": about["name"], "quick": about["quick"], "missing": missing, **combine(summaries, robust)})
+
+
+def _about(out: Path) -> dict[str, Any]:
+    try:
+        return json.loads((out / "matrix-about.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{out}: holds no matrix ({error}): give the --out of `ahsar matrix`") from None
+
+
+def _title(opponent: str) -> str:
+    return "best constant scale" if opponent == "constant" else label(opponent, {})
+
+
+def _ratio_words(got: dict[str, Any]) -> str:
+    if got["mean"] is None:
+        return "–"
+    return times(got["mean"]) + (f" [{times(got['ci95'][0])[:-1]}–{times(got['ci95'][1])[:-1]}]" if got["ci95"] else "")
+
+
+def _gap_words(got: dict[str, Any] | None) -> str:
+    if got is None or got["mean"] is None:
+        return "–"
+    return f"{got['mean']:+.3f}" + (f" [{got['ci95'][0]:+.3f} to {got['ci95'][1]:+.3f}]" if got.get("ci95") else "")
+
+
+def _content(found: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+    """What the template shows."""
+    budget = "quick budget" if found["quick"] else "full budget"
+    rivals = [key for key in found["opponents"] if key not in ("baseline", "constant")]
+    tables = [
+        {
+            "title": "AHSAR against each opponent, over cells",
+            "header": list(OVER),
+            "rows": opponent_rows(found),
+            "note": NOTE,
+        },
+        {
+            "title": "Every cell",
+            "header": list(CELLS),
+            "rows": [_row(name, cell) for name, cell in found["cells"].items()],
+            "note": CELLS_NOTE,
+        },
+    ]
+    if rivals:
+        rows = [
+            [name, *(speedup_words(c["against"][key]["speedup"]) if key in c["against"] else "" for key in rivals)]
+            for name, c in found["cells"].items()
+            if any(key in c["against"] for key in rivals)
+        ]
+        header = ["cell", *map(_title, rivals)]
+        tables.append({"title": "AHSAR's speed-up in steps against each rival", "header": header, "rows": rows, "note": ""})
+    return {
+        "title": f"Matrix {about['name']} ({budget})",
+        "headline": headline(found),
+        "tables": tables,
+        "findings": findings(found),
+        "failures": [failure for cell in found["cells"].values() for failure in cell["failures"]],
+        "facts": {"command": about["command"], "cells": ", ".join(found["cells"]), **about["versions"]},
+    }
+
+
+def opponent_rows(found: dict[str, Any]) -> list[list[str]]:
+    """Cells of the table of opponents, under `OVER`."""
+    return [
+        [
+            _title(key),
+            str(row["n"]),
+            _ratio_words(row["steps"]),
+            f"{row['steps']['p_holm']:.2g}",
+            _ratio_words(row["seconds"]),
+            _gap_words(row["final_test_difference"]),
+            times(row["rate"]["mean"]) if row["rate"]["mean"] else "–",
+            "/".join(map(str, row["wins_ties_losses"])),
+            "/".join(map(str, row["after_holm"])),
+            "/".join(map(str, row["final_wins_ties_losses"])),
+        ]
+        for key, row in found["opponents"].items()
+    ]
+
+
+def _row(name: str, cell: dict[str, Any]) -> list[str]:
+    base, ours = cell["arms"].get("baseline"), cell["arms"].get("ahsar")
+    against = cell["against"].get("baseline")
+    if not base or not ours or not against:
+        return [name, *["–"] * 8]
+    constant = cell["against"].get("constant")
+    scale = (cell["best_constant"] or "").partition("@")[2]
+    return [
+        name,
+        f"{base['reached']}, {ours['reached']} of {ours['n']}",
+        speedup_words(against["speedup"]),
+        speedup_words(against["seconds_speedup"]),
+        f"{speedup_words(constant['speedup'])} ({scale})" if constant else "–",
+        f"{base['final_test']['mean']:.3f} → {ours['final_test']['mean']:.3f}",
+        f"{against['final_test_difference']['mean']:+.3f}",
+        times(against["pareto"]["mean_rate"]) if (against["pareto"] or {}).get("mean_rate") else "–",
+        f"{cell['ood']['frozen']:+.3f}" if cell["ood"] else "–",
+    ]
+
+
+def headline(found: dict[str, Any]) -> str:
+    """The one sentence on top: against the baseline, over all cells."""
+    row = found["opponents"].get("baseline")
+    if row is None:
+        return "No cell holds both AHSAR and the baseline."
+    win, tie, loss = row["wins_ties_losses"]
+    sure = row["after_holm"]
+    return (
+        f"Over {row['n']} cells AHSAR reached the target {_ratio_words(row['steps'])} as fast as the baseline in steps and "
+        f"{_ratio_words(row['seconds'])} in seconds (geometric means): faster in {win}, level in {tie}, slower in {loss}; "
+        f"after Holm's correction {sure[0]} of these wins and {sure[2]} of these losses stand by themselves."
+    )
+
+
+def findings(found: dict[str, Any]) -> list[str]:
+    """One sentence for each opponent, for the final test, the price and what is missing."""
+    said = []
+    for key, row in found["opponents"].items():
+        sure = row["steps"]["p_holm"] <= 0.05
+        ratio = row["steps"]["mean"]
+        verdict = "not shown to differ" if not sure else "faster" if ratio and ratio > 1 else "slower"
+        said.append(
+            f"Against {_title(key)}, {row['n']} cell{'s' * (row['n'] != 1)}: {_ratio_words(row['steps'])} in steps ({verdict}; "
+            f"Holm over opponents, p = {row['steps']['p_holm']:.2g}), final test {_gap_words(row['final_test_difference'])}, "
+            f"{times(row['rate']['mean']) if row['rate']['mean'] else '–'} its firing rate."
+        )
+    for key, text in OOD.items():
+        got = found["ood"][key]
+        if got["n"]:
+            said.append(
+                f"Under corruptions, over {got['n']} cells, {text}: {_gap_words(got['difference'])} in accuracy against the "
+                f"baseline; better, level (within 0.01) and worse in {'/'.join(map(str, got['wins_ties_losses']))}."
+            )
+    pairs = min((len(cell["seeds"]) for cell in found["cells"].values()), default=0)
+    if pairs <= stats.FEWEST_PAIRS:
+        needed = stats.FEWEST_PAIRS + 1
+        said.append(f"With {pairs} pairs no cell has a verdict of its own (that takes {needed}): intervals are over cells.")
+    checked = [cell["attached_identical"] for cell in found["cells"].values() if cell["attached_identical"]]
+    if checked:
+        same, total = sum(c["identical"] for c in checked), sum(c["n"] for c in checked)
+        verdict = "Check passed" if same == total else "CHECK FAILED"
+        said.append(f"{verdict}: with all scales held at 1, {same} of {total} trials equal the baseline bit for bit.")
+    if found["missing"]:
+        said.append(f"Not run yet: {', '.join(found['missing'])}.")
+    return said
+
+
+def _markdown(content: dict[str, Any]) -> str:
+    lines = [f"# {content['title']}\n", content["headline"] + "\n", *(f"- {text}" for text in content["findings"])]
+    for table in content["tables"]:
+        lines += ["", f"## {table['title']}\n", markdown_table(table["header"], table["rows"]), table["note"]]
+    lines += ["", *(f"- failed: {f['trial']}: {f['error']}" for f in content["failures"])]
+    return "\n".join(lines).rstrip() + "\n"

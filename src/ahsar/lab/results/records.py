@@ -1,0 +1,117 @@
+"""Reading `trials.jsonl`, and the few questions that the numbers and the pictures both ask of its records."""
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ahsar.errors import ResultsError
+from ahsar.lab.arms import RIVALS
+from ahsar.lab.results import stats
+from ahsar.lab.results.schema import Record, missing
+
+ORDER = ("baseline", "ahsar", "constant", "shuffled", "attached", *RIVALS)
+
+
+def read(out: Path) -> list[Record]:
+    """The records of `out`/trials.jsonl (or .jsonl.gz), or of the single trials that `ahsar run --out` left, in their order.
+
+    Blank lines are skipped. Raises ResultsError, which names the file and the line, if there is none or one is corrupt.
+    """
+    whole = Path(out) / "trials.jsonl"
+    if not whole.exists() and (kept := whole.with_name("trials.jsonl.gz")).exists():
+        whole = kept
+    singles = [] if whole.exists() else sorted(Path(out).glob("*-s*.jsonl"))
+    records = [record for path in singles or [whole] for record in _records(path)]
+    if not records:
+        raise ResultsError(f"{whole}: holds no trials: run `ahsar compare` with this --out folder again")
+    return records
+
+
+def _records(path: Path) -> list[Record]:
+    try:
+        content = path.read_bytes()
+        lines = (gzip.decompress(content) if path.suffix == ".gz" else content).split(b"\n")
+    except (OSError, EOFError, zlib.error) as error:  # a broken archive is one of all three
+        said = getattr(error, "strerror", None) or error
+        raise ResultsError(f"{path}: cannot be read ({said}): give the --out folder of a comparison") from error
+    return [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _record(line: bytes, where: str) -> Record:
+    cure = "delete the line and run `ahsar compare` again, which redoes this trial alone"
+    try:
+        record = json.loads(line.decode())
+    except ValueError as error:  # bad UTF-8 included
+        raise ResultsError(f"{where}: is not valid JSON ({error}): {cure}") from error
+    if not isinstance(record, dict):
+        raise ResultsError(f"{where}: is not a trial record: {cure}")
+    if lacking := missing(record):
+        raise ResultsError(f"{where}: the record lacks `{lacking[0]}`: {cure}")
+    return record
+
+
+def arms_of(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Finished trials of each arm, in the order of the table; constants keep their own names (`constant@0.5`)."""
+    arms: dict[str, dict[int, Record]] = {}
+    for record in records:
+        if record["status"] == "done":
+            arms.setdefault(record["arm"], {})[record["seed"]] = record
+    return {arm: [arms[arm][seed] for seed in sorted(arms[arm])] for arm in sorted(arms, key=rank)}
+
+
+def constant_scale(arm: str) -> float | None:
+    """The scale of a constant arm (`constant@0.5` is 0.5), None for any other."""
+    name, _, scale = arm.partition("@")
+    return float(scale) if name == "constant" and scale else None
+
+
+def best_of(kind: str, records: Iterable[Record]) -> str | None:
+    """Of the arms KIND@NUMBER that with the smallest restricted mean of steps to target; the best final test breaks ties."""
+
+    def merit(item: tuple[str, list[Record]]) -> tuple[float, float]:
+        rows = item[1]
+        final = stats.mean_interval(known(rows, "final_test")).estimate
+        good = final if rows[0]["higher_is_better"] else -final
+        steps = stats.restricted_mean(column(rows, "steps_to_target"), float(rows[0]["budget"]))
+        return steps, -good if math.isfinite(good) else math.inf
+
+    tried = [item for item in arms_of(records).items() if item[0].startswith(f"{kind}@")]
+    return min(tried, key=merit)[0] if tried else None
+
+
+def best_constant(records: Iterable[Record]) -> str | None:
+    """The best of the constant arms."""
+    return best_of("constant", records)
+
+
+def is_rival(arm: str) -> bool:
+    """Whether an arm is a rival with its number, as `rate-loss@0.1` is."""
+    return arm.partition("@")[0] in RIVALS
+
+
+def best_rivals(records: Iterable[Record]) -> list[str]:
+    """Of every rival that ran the best number, in the order of the table."""
+    rows = list(records)
+    return [best for name in RIVALS if (best := best_of(name, rows)) is not None]
+
+
+def rank(arm: str) -> tuple[int, float, str]:
+    """Sort key that puts arms in the order of the table, constants and each rival by their number."""
+    name, _, number = arm.partition("@")
+    return (ORDER.index(name) if name in ORDER else len(ORDER), float(number or 0), arm)
+
+
+def column(rows: Sequence[Record], key: str) -> np.ndarray:
+    """One field of every record, (n,), NaN for null."""
+    return np.array([math.nan if row[key] is None else row[key] for row in rows], dtype=float)
+
+
+def known(rows: Sequence[Record], key: str) -> list[float]:
+    """One field of those records where it is a finite number."""
+    values = (row.get(key) for row in rows)
+    return [float(value) for value in values if value is not None and math.isfinite(value)]
