@@ -110,6 +110,11 @@ def test_run_then_report(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     assert status == 0 and "step     10" in out
     record = json.loads((tmp_path / "one" / "ahsar-s1.jsonl").read_text())
     assert record["status"] == "done" and list((tmp_path / "one" / "tensorboard").rglob("events*"))
+    again = ["run", str(file), "--seed", "2", "--out", str(tmp_path / "one"), "--precision", "bf16-mixed"]
+    status, _, err = call(capsys, monkeypatch, *again)  # would be one table with the trial above
+    assert (
+        status == 2 and "trials with precision 32-true (ahsar-s1), and these would have bf16-mixed: give another --out" in err
+    )
     status, out, _ = call(capsys, monkeypatch, "report", str(tmp_path / "one"))
     assert status == 0 and (tmp_path / "one" / "report.html").exists()
 

@@ -11,7 +11,7 @@ from ahsar.cli.console import console as make_console
 from ahsar.errors import ResultsError, WorkloadError
 from ahsar.files import write_whole
 from ahsar.lab import arms, data
-from ahsar.lab.results.folder import Results
+from ahsar.lab.results.folder import Results, records_in
 from ahsar.lab.results.schema import name_of
 from ahsar.lab.spec.workload import load
 from ahsar.lab.study.compare import Plan, compare
@@ -84,6 +84,9 @@ def run_one(
         raise WorkloadError(f"arm {arm!r} stands for {len(expanded)} arms; name one, e.g. {expanded[0]}")
     splits = data.load(spec, source)
     console.print(f"{spec.title}: arm {arm}, seed {seed}, {spec.budget.steps} steps; {splits.source}")
+    if out is not None:
+        others = (record for record in records_in(out) if record["trial"] != name_of(arm, seed))  # which is replaced
+        ranks.settings(accelerator, precision).check(out, others)
     folder = (out or Path("runs") / "single") / "tensorboard" if tensorboard else None
 
     def show(point: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ from ahsar.errors import WorkloadError
 from ahsar.lab import data
 from ahsar.lab.data import augment
 from ahsar.lab.spec import workload
-from ahsar.lab.spec.sections import AUGMENTATIONS, EVENTS, Data
+from ahsar.lab.spec.catalogue import DATA
+from ahsar.lab.spec.sections import AUGMENTATIONS, Data
 from ahsar.lab.trial.run import run_trial
 from tests.lab import tiny
 
@@ -144,7 +145,7 @@ def test_operations_follow_one_another() -> None:
 
 
 def test_channels_without_pixels_are_refused() -> None:
-    assert "shd" in EVENTS
+    assert DATA["shd"].events
     with pytest.raises(WorkloadError, match="augment has 'event-flip', but shd has channels and no pixels"):
         augment.build(Data(name="shd", val_size=10, augment=("event-flip",)), 0)
 

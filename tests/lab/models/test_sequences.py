@@ -14,6 +14,8 @@ from ahsar.lab.spec.rules import check
 from ahsar.lab.spec.workload import Paradigm, load
 from tests.lab.small import gradients, network, samples, workload
 
+ADAM = load("digits").optimizer
+
 SHAPES = [(2, 4, 4), (3, 2, 4, 4), (7,), (3, 7)]
 
 
@@ -118,19 +120,19 @@ def test_what_does_not_fit_is_refused() -> None:
         build(load("digits"), (9,), 5)
     for field, value in {"hidden": 1, "batch_norm": True}.items():
         with pytest.raises(WorkloadError, match=f"model.{field}: not for model.name = 'mlp'"):
-            check(load("digits").data, replace(workload("mlp").model, **{field: value}), Paradigm())
+            check(load("digits").data, replace(workload("mlp").model, **{field: value}), Paradigm(), ADAM)
 
 
 @pytest.mark.parametrize("paradigm", ["rate-bp", "eprop"])
 def test_learnable_time_constants_need_a_paradigm_that_reaches_them(paradigm: str) -> None:
     spec = workload("mlp", paradigm)
     with pytest.raises(WorkloadError, match="gives its time constants no gradient; choose lif or if"):
-        check(spec.data, replace(spec.model, neuron="plif"), spec.paradigm)
-    check(spec.data, replace(spec.model, neuron="plif"), Paradigm("decolle"))
+        check(spec.data, replace(spec.model, neuron="plif"), spec.paradigm, ADAM)
+    check(spec.data, replace(spec.model, neuron="plif"), Paradigm("decolle"), ADAM)
 
 
 def test_data_without_pixels_needs_a_network_without() -> None:
     spoken = replace(load("digits").data, name="shd")
     with pytest.raises(WorkloadError, match=r"has no pixels for model\.name = 'snntorch-conv'; choose a model from mlp"):
-        check(spoken, load("digits").model, Paradigm())
-    check(spoken, workload("recurrent").model, Paradigm())
+        check(spoken, load("digits").model, Paradigm(), ADAM)
+    check(spoken, workload("recurrent").model, Paradigm(), ADAM)

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 import ahsar
 from ahsar.errors import WorkloadError
 from ahsar.lab.models import build
-from ahsar.lab.spec.sections import ZOO, Model, Paradigm
+from ahsar.lab.spec.catalogue import MODELS
+from ahsar.lab.spec.sections import Model, Paradigm
 from ahsar.lab.spec.workload import load
 
+ZOO = tuple(name for name, known in MODELS.items() if not (known.planned or known.flat))
 STEPWISE = ("vgg11", "resnet18", "sew-resnet18")
 TRANSFORMERS = tuple(name for name in ZOO if name not in STEPWISE)
 CLASSES, T = 5, 3

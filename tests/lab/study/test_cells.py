@@ -14,7 +14,7 @@ from ahsar.errors import DataError, WorkloadError
 from ahsar.lab.report.matrix import numbers
 from ahsar.lab.report.matrix import page as matrix_page
 from ahsar.lab.results import stats
-from ahsar.lab.spec import rules
+from ahsar.lab.spec import catalogue
 from ahsar.lab.study import cells as matrix
 from ahsar.lab.study.cells import load
 
@@ -149,22 +149,16 @@ def test_the_headline_is_as_broad_as_it_says(quick: bool) -> None:
     cells = load("headline", quick)
     models = [cell.workload.model for cell in cells]
     assert len(cells) >= 24
-    assert {cell.workload.paradigm.name for cell in cells} == set(matrix_paradigms())
+    assert {cell.workload.paradigm.name for cell in cells} == set(catalogue.PARADIGMS)
     assert len({model.name for model in models}) == 10 and len({cell.workload.data.name for cell in cells}) == 5  # as we say
     assert len({model.time_steps for model in models}) >= 3
     assert len({len(model.plan) for model in models if model.plan}) >= 3
     assert len({model.width or model.widths for model in models}) >= 2
-    assert {cell.workload.data.name in rules.EVENTS for cell in cells} == {True, False}
+    assert {catalogue.DATA[cell.workload.data.name].events for cell in cells} == {True, False}
     assert sum(cell.rivals for cell in cells) >= 8
     assert len({cell.workload.hash for cell in cells}) == len(cells)
     if quick:
         assert all(cell.tuned and cell.workload.seeds.count >= 3 for cell in cells)
-
-
-def matrix_paradigms() -> tuple[str, ...]:
-    from ahsar.lab.spec.sections import PARADIGMS
-
-    return PARADIGMS
 
 
 def test_a_geometric_mean_is_the_mean_of_logarithms_and_its_interval_covers() -> None:

@@ -6,16 +6,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from ahsar.errors import ResultsError
 from ahsar.lab.results.folder import Results
+from ahsar.lab.results.schema import header
 from ahsar.lab.spec import workload
 from ahsar.lab.study.compare import Plan, compare
+from ahsar.lab.study.worker import Task
+from ahsar.lab.trial import ranks
 from tests.lab import tiny
+
+SETTINGS = ranks.settings("cpu", "32-true", 1)
 
 
 def plan_of(folder: Path, arms: list[str], seeds: int = 2, **fields: Any) -> Plan:
@@ -51,21 +58,60 @@ def test_a_failed_trial_is_kept_apart_and_tried_again(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_workload_is_refused(tmp_path: Path) -> None:
     results = Results(tmp_path / "out")
-    results.open(workload.load(tiny.write(tmp_path)), "ahsar compare tiny")
+    results.open(workload.load(tiny.write(tmp_path)), "ahsar compare tiny", SETTINGS)
     with pytest.raises(ResultsError, match="another --out"):
-        results.open(workload.load(tiny.write(tmp_path, steps=25)), "ahsar compare tiny")
+        results.open(workload.load(tiny.write(tmp_path, steps=25)), "ahsar compare tiny", SETTINGS)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
     with pytest.raises(ResultsError, match="holds no results of ahsar"):
-        Results(tmp_path / "mine").open(workload.load(tiny.write(tmp_path)), "")
+        Results(tmp_path / "mine").open(workload.load(tiny.write(tmp_path)), "", SETTINGS)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_trials_of_other_settings_are_not_added(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, ["baseline"], seeds=1, steps=5)
+    (first,) = read(compare(plan))
+    assert {key: first[key] for key in vars(plan.settings)} == vars(plan.settings)
+    before = {path: path.read_bytes() for path in sorted(plan.out.rglob("*.json*"))}
+    for changes, said in ({"precision": "bf16-mixed"}, "precision 32-true"), ({"threads": 2}, "threads 1"):
+        with pytest.raises(ResultsError, match=f"{said} .*give another --out, or .*again"):
+            compare(replace(plan, seeds=[0, 1], **changes))
+    assert {path: path.read_bytes() for path in sorted(plan.out.rglob("*.json*"))} == before
+    assert len(read(compare(replace(plan, seeds=[0, 1])))) == 2
+
+
+def test_a_folder_of_an_earlier_version_is_not_added_to(tmp_path: Path) -> None:
+    results = Results(tmp_path / "out")
+    spec = workload.load(tiny.write(tmp_path))
+    results.open(spec, "", SETTINGS)
+    said = header(spec, "baseline", 0, SETTINGS)
+    results.finish({**{key: value for key, value in said.items() if key != "source_hash"}, "status": "done"})
+    with pytest.raises(ResultsError, match=r"of an earlier version, which do not say their source hash \(baseline-s0\)"):
+        results.open(spec, "", SETTINGS)
+    results.finish({**said, "status": "failed", "precision": "8-true"})  # a wrong setting can be mended
+    results.open(spec, "", SETTINGS)
+
+
+def test_a_worker_looks_again_on_its_own_machine(tmp_path: Path) -> None:
+    plan = replace(plan_of(tmp_path, ["baseline"]), cluster="slurm")
+    assert plan.settings.accelerator == "" and replace(plan, accelerator="cpu").settings.accelerator == "cpu"
+    results = Results(plan.out)
+    results.open(plan.workload, "", plan.settings)
+    elsewhere = replace(plan.settings, accelerator="another")
+    results.finish({**header(plan.workload, "baseline", 0, elsewhere), "status": "done"})
+    results.open(plan.workload, "", plan.settings)
+    threads = torch.get_num_threads()
+    with pytest.raises(ResultsError, match="accelerator another"):
+        Task(plan.workload, plan.out, (("baseline", 1),))()
+    torch.set_num_threads(threads)
+    assert not (results.claims / "baseline-s1").exists()
 
 
 def test_a_trial_is_claimed_once(tmp_path: Path) -> None:
     results = Results(tmp_path / "out")
-    results.open(workload.load(tiny.write(tmp_path)), "")
+    results.open(workload.load(tiny.write(tmp_path)), "", SETTINGS)
     assert results.claim("ahsar-s0") and not results.claim("ahsar-s0")
-    results.open(workload.load(tiny.write(tmp_path)), "")  # a new run forgets the claims of an interrupted one
+    results.open(workload.load(tiny.write(tmp_path)), "", SETTINGS)  # a new run forgets the claims of an interrupted one
     assert results.claim("ahsar-s0")
 
 

@@ -19,6 +19,7 @@ from ahsar.lab.spec.workload import Workload
 from ahsar.lab.study import robustness
 from ahsar.lab.study.compare import Plan, compare
 from ahsar.lab.study.worker import Task
+from ahsar.lab.trial import ranks
 from tests.lab import tiny
 
 ARMS = ["baseline", "ahsar", "constant@0.5", "constant@1.2"]
@@ -27,7 +28,7 @@ ARMS = ["baseline", "ahsar", "constant@0.5", "constant@1.2"]
 def trained(spec: Workload, out: Path, arms: list[str], seeds: int = 1, keep: bool = True) -> list[dict[str, Any]]:
     """What `compare` leaves, made in this process; the records."""
     results, trials = Results(out), tuple((arm, seed) for seed in range(seeds) for arm in arms)
-    results.open(spec, "ahsar compare")
+    results.open(spec, "ahsar compare", ranks.settings("auto", "32-true", 1))
     Task(spec, out, trials, keep=keep)()
     results.merge(record for trial in trials if (record := results.finished(name_of(*trial))))
     return [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]

@@ -14,7 +14,7 @@ from ahsar.errors import WorkloadError
 from ahsar.lab import arms, data
 from ahsar.lab.results.schema import header
 from ahsar.lab.spec import workload
-from ahsar.lab.trial import monitor
+from ahsar.lab.trial import monitor, ranks
 from ahsar.lab.trial.run import run_trial
 from tests.lab import tiny
 
@@ -72,8 +72,10 @@ def test_the_record_is_complete(records: dict[str, Any]) -> None:
     assert 0 < record["synops"]["effective_acs"] <= record["synops"]["acs"] < record["synops"]["dense"]
     assert record["operations"] == {"counter": "ahsar", "samples": 100}  # snnTorch; the whole test set
     assert record["footprint"] > 0 and record["connection_sparsity"] == 0
-    started = header(workload.load("digits"), "ahsar", 0)
-    assert set(record) - set(started) == {"device", "threads", "processes", "data"}
+    settings = ranks.settings("auto", "32-true")
+    assert {key: record[key] for key in vars(settings)} == vars(settings)
+    started = header(workload.load("digits"), "ahsar", 0, settings)
+    assert set(record) - set(started) == {"device", "data"}
     assert ahsar.Config.from_dict(record["config"]) == ahsar.Config()
 
 

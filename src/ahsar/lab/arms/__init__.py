@@ -1,6 +1,5 @@
 """The arms of a comparison: what is done to the thresholds, or in their place, while everything else stays the same."""
 
-from importlib import import_module
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -8,8 +7,7 @@ from torch.optim import Optimizer
 
 from ahsar.errors import WorkloadError
 from ahsar.homeostat import Homeostat
-from ahsar.lab.spec.rules import STEPWISE
-from ahsar.lab.spec.sections import CONVOLUTIONAL
+from ahsar.lab.spec.catalogue import MODELS, PARADIGMS, part
 from ahsar.lab.spec.workload import Workload
 
 CONSTANT = "constant"
@@ -47,13 +45,13 @@ DEFAULTS = {
 }  # fmt: skip
 ALL_RIVALS = "rivals"
 _WHERE = {
-    "lr": ("retuned", "Retuned"),
-    "learnable": ("learnable", "Learnable"),
-    "rate-loss": ("rate_loss", "RateLoss"),
-    "adaptation": ("adaptation", "Adaptation"),
-    "ds-atgo": ("ds_atgo", "DSATGO"),
-    "fluctuation": ("fluctuation", "Fluctuation"),
-    "tebn": ("tebn", "TEBN"),
+    "lr": "retuned:Retuned",
+    "learnable": "learnable:Learnable",
+    "rate-loss": "rate_loss:RateLoss",
+    "adaptation": "adaptation:Adaptation",
+    "ds-atgo": "ds_atgo:DSATGO",
+    "fluctuation": "fluctuation:Fluctuation",
+    "tebn": "tebn:TEBN",
 }
 ARMS = {**PLACEBOS, **RIVALS}
 
@@ -123,23 +121,22 @@ def build(name: str) -> Arm:
     if kind == CONSTANT and strength is not None:
         return placebos.Constant(strength)
     if kind in RIVALS and strength is not None:
-        file, cls = _WHERE[kind]
-        return getattr(import_module(f"ahsar.lab.arms.{file}"), cls)(strength)
+        return part("arms", _WHERE[kind])(strength)
     raise WorkloadError(f"unknown arm {name!r}: choose from {', '.join(ARMS)}, {CONSTANT}@SCALE or RIVAL@NUMBER")
 
 
 def fits(rival: str, workload: Workload) -> bool:
     """Whether the network and the paradigm can take the rival, as far as the workload says."""
-    model, paradigm = workload.model, workload.paradigm.name
+    model, paradigm = MODELS[workload.model.name], PARADIGMS[workload.paradigm.name]
     if rival == "tebn":
-        normed = model.batch_norm if model.name in CONVOLUTIONAL else model.name in ("vgg11", "resnet18", "sew-resnet18")
-        return normed and model.name != "snntorch-conv" and paradigm not in STEPWISE
+        normed = workload.model.batch_norm if model.planned else not (model.flat or model.form == "attention")
+        return normed and model.framework == "SpikingJelly" and not paradigm.stepwise
     if rival == "fluctuation":  # nothing that it could scale stands between attention and its neurons
-        return model.name not in ("spikformer", "qkformer", "spike-driven-transformer")
+        return model.form != "attention"
     if rival in ("adaptation", "ds-atgo"):
-        return paradigm not in ("ottt", "sltt")
-    if rival in ("learnable", "rate-loss"):  # these make their gradients without going through the neurons' outputs
-        return paradigm not in ("rate-bp", "eprop", "stdp")
+        return not paradigm.neuron
+    if rival in ("learnable", "rate-loss"):
+        return paradigm.through_outputs
     return True
 
 

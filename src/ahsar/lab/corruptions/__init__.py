@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ahsar.errors import DataError, WorkloadError
 from ahsar.lab.data import Splits
-from ahsar.lab.spec.sections import EVENTS
+from ahsar.lab.spec.catalogue import DATA, part
 from ahsar.lab.spec.workload import Workload
 
 LEVELS = (1, 2, 3, 4, 5)
@@ -40,11 +40,12 @@ def source(workload: Workload, splits: Splits, path: Path | None, limit: int = 0
     Raises:
         DataError: the data cannot be taken back to what it was before it was normalised.
     """
-    kind = workload.data.name
-    if splits.normalised is None or (kind in EVENTS and kind != "dvs-objects"):
-        raise DataError(f"data.name = {kind!r}: its samples cannot be corrupted here; choose an image set or dvs-objects")
+    name, known = workload.data.name, DATA[workload.data.name]
+    if splits.normalised is None or (known.events and not known.streams):
+        others = " or ".join(name for name, other in DATA.items() if other.streams)
+        raise DataError(f"data.name = {name!r}: its samples cannot be corrupted here; choose an image set or {others}")
     limit = min(limit or len(splits.test[1]), len(splits.test[1]))
-    return EventSource(workload, splits, path, limit) if kind in EVENTS else ImageSource(splits, limit)
+    return EventSource(workload, splits, path, limit) if known.events else ImageSource(splits, limit)
 
 
 class ImageSource:
@@ -70,13 +71,12 @@ class EventSource:
 
     def __init__(self, workload: Workload, splits: Splits, path: Path | None, limit: int) -> None:
         from ahsar.lab.corruptions import events
-        from ahsar.lab.data.events import windows_of_test
 
         assert splits.normalised is not None
         self.names = tuple(events.SEVERITIES)
         self.clean, self.labels = splits.test[0][:limit], splits.test[1][:limit]
         self.deviation = splits.normalised[1]
-        windows = windows_of_test(workload.data, path)
+        windows = part("data", f"{DATA[workload.data.name].loader}:windows_of_test")(workload.data, path)
         self.windows, self.frame = windows.events[:limit], windows.frame
         self.sensor = events.Sensor(windows.sensor, windows.length)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +9,11 @@ import torch
 from torch import Tensor
 
 from ahsar.errors import DataError
+from ahsar.lab.spec.catalogue import DATA, part
 from ahsar.lab.spec.workload import Workload
 
 Pair = tuple[Tensor, Tensor]
 Normalisation = tuple[Tensor, Tensor]  # mean and deviation [C, 1, 1] of pixels in [0, 1], which were taken out of them
-_WHERE = {
-    "digits": "digits",
-    "dvs-objects": "events",
-    "ev-objects": "tactile",
-    **dict.fromkeys(("cifar10-dvs", "dvs-gesture", "nmnist", "ncaltech101", "shd"), "tonic_sets"),
-}  # the rest are images
 
 
 @dataclass(frozen=True)
@@ -56,8 +50,7 @@ def load(workload: Workload, source: str | Path | None = None) -> Splits:
     spec = workload.data
     if source is not None and not Path(source).exists():
         raise DataError(f"{source}: no such file or folder; give an existing one with --data PATH")
-    loader = import_module(f"ahsar.lab.data.{_WHERE.get(spec.name, 'images')}")
-    return loader.load(spec, None if source is None else Path(source))
+    return part("data", f"{DATA[spec.name].loader}:load")(spec, None if source is None else Path(source))
 
 
 def make_splits(

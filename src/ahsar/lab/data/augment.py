@@ -13,6 +13,7 @@ from torch import Tensor
 from ahsar.errors import WorkloadError
 from ahsar.lab.data import Normalisation
 from ahsar.lab.spec import workload
+from ahsar.lab.spec.catalogue import DATA
 
 Augment = Callable[[Tensor], Tensor]
 _STREAM = 0xA06 << 32  # so that a trial's seed does not repeat here the draws of its data order
@@ -27,8 +28,8 @@ def build(spec: workload.Data, seed: int, normalised: Normalisation | None = Non
     Raises:
         WorkloadError: the samples have no pixels that could be changed so, or torchvision is not there for autoaugment.
     """
-    if spec.augment and spec.name == "shd":
-        raise WorkloadError(f"data.augment has {spec.augment[0]!r}, but shd has channels and no pixels; leave it out")
+    if spec.augment and not DATA[spec.name].pixels:
+        raise WorkloadError(f"data.augment has {spec.augment[0]!r}, but {spec.name} has channels and no pixels; leave it out")
     generator = torch.Generator().manual_seed(_STREAM + seed)
     policy = _policy() if "autoaugment" in spec.augment else None
 

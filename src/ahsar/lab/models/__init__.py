@@ -4,36 +4,20 @@ Input is a static batch `[N, C, H, W]` or `[N, F]`, shown at every time step, or
 `[N, T, F]`; output is `[T, N, classes]`. The readout is linear, so every spiking layer is a hidden one.
 
 A network is built for the paradigm of that name, which decides the class of its neurons; its `time_steps` is T. For a
-paradigm that goes step by step (`ahsar.lab.rules.STEPWISE`) `begin()` begins a sequence, `step(frame)` gives the logits
-`[N, classes]` of one time step, `cut()` detaches all states from the graph of the steps so far, and `forward` is `begin`
-and all steps. (It is not called `detach`, which SpikingJelly's `detach_net` would call on the network itself.)
+paradigm that goes step by step (`ahsar.lab.spec.catalogue` says which) `begin()` begins a sequence, `step(frame)` gives the
+logits `[N, classes]` of one time step, `cut()` detaches all states from the graph of the steps so far, and `forward` is
+`begin` and all steps. (It is not called `detach`, which SpikingJelly's `detach_net` would call on the network itself.)
 """
-
-from importlib import import_module
 
 import torch
 from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
-from ahsar.lab.spec.sections import SMALL
+from ahsar.lab.spec.catalogue import MODELS, part
 from ahsar.lab.spec.workload import Workload
 
 # Spiking layers, each with the linear layers whose sum is its current, and the readout.
 Synapses = tuple[list[tuple[nn.Module, list[nn.Linear]]], nn.Linear]
-
-_WHERE = {
-    "snntorch-conv": ("snntorch_conv", "SnntorchConv"),
-    "spikingjelly-conv": ("spikingjelly_conv", "SpikingjellyConv"),
-    "spikingjelly-vgg": ("spikingjelly_vgg", "SpikingjellyVGG"),
-    "vgg11": ("vgg11", "VGG11"),
-    "resnet18": ("resnet", "ResNet18"),
-    "sew-resnet18": ("resnet", "SEWResNet18"),
-    "spikformer": ("transformers", "Spikformer"),
-    "qkformer": ("transformers", "QKFormer"),
-    "spike-driven-transformer": ("transformers", "SpikeDrivenTransformer"),
-    "mlp": ("mlp", "MLP"),
-    "recurrent": ("recurrent", "Recurrent"),
-}
 
 
 def build(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -45,14 +29,13 @@ def build(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn
     Raises:
         WorkloadError: the samples are too small for the strides, or of a shape that the network does not take.
     """
-    spec = workload.model
-    if len(sample_shape) not in (3, 4) and not (spec.name in SMALL and len(sample_shape) in (1, 2)):
-        flat = " or flat ones, (F,) or (T, F)" if spec.name in SMALL else ""
+    spec, known = workload.model, MODELS[workload.model.name]
+    if len(sample_shape) not in (3, 4) and not (known.flat and len(sample_shape) in (1, 2)):
+        flat = " or flat ones, (F,) or (T, F)" if known.flat else ""
         raise WorkloadError(f"samples of shape {sample_shape}: {spec.name} takes (C, H, W) or (T, C, H, W){flat}")
     if is_sequence(sample_shape) and sample_shape[0] != spec.time_steps:
         raise WorkloadError(f"model.time_steps = {spec.time_steps}: the samples have {sample_shape[0]} frames; make them equal")
-    file, cls = _WHERE[spec.name]
-    return getattr(import_module(f"ahsar.lab.models.{file}"), cls)(spec, sample_shape, classes, workload.paradigm.name)
+    return part("models", known.place)(spec, sample_shape, classes, workload.paradigm.name)
 
 
 def is_sequence(sample_shape: tuple[int, ...]) -> bool:

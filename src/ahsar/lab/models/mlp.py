@@ -9,7 +9,7 @@ from ahsar.lab.models import Synapses, is_sequence
 from ahsar.lab.models.spikingjelly_conv import Show, make_neuron, make_stack
 from ahsar.lab.models.steps import Steps
 from ahsar.lab.spec import workload
-from ahsar.lab.spec.rules import STEPWISE
+from ahsar.lab.spec.catalogue import PARADIGMS
 
 WIDTH, DEPTH = 128, 2  # where the workload gives 0
 
@@ -25,7 +25,7 @@ class MLP(Steps):
         self.layers.add_module("flatten", layer.Flatten())
         for i in range(1, self.depth + 1):
             self.layers.add_module(f"fc{i}", layer.Linear(features, width))
-            if i == 1 and paradigm not in STEPWISE:
+            if i == 1 and not PARADIGMS[paradigm].stepwise:
                 self.layers.add_module("show", Show(spec.time_steps))
             self.layers.add_module(f"lif{i}", make_neuron(spec, paradigm))
             features = width

@@ -12,7 +12,7 @@ from ahsar.lab.models.spikingjelly_conv import Show, make_head
 from ahsar.lab.models.steps import Steps
 from ahsar.lab.models.zoo import check_side, factory
 from ahsar.lab.spec import workload
-from ahsar.lab.spec.rules import STEPWISE
+from ahsar.lab.spec.catalogue import PARADIGMS
 
 STAGES = 4
 
@@ -41,7 +41,7 @@ class ResNet18(Steps):
         self.stem = nn.Sequential()
         self.stem.add_module("conv", spiking_resnet.conv3x3(sample_shape[-3], width))
         self.stem.add_module("norm", layer.BatchNorm2d(width))
-        if paradigm not in STEPWISE:
+        if not PARADIGMS[paradigm].stepwise:
             self.stem.add_module("show", Show(spec.time_steps))
         self.stem.add_module("lif", neuron())
         channels = width

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ahsar.errors import WorkloadError
 from ahsar.lab.models import side_after, unroll
 from ahsar.lab.spec import workload
-from ahsar.lab.spec.rules import STEPWISE
+from ahsar.lab.spec.catalogue import PARADIGMS
 
 
 class SnntorchConv(nn.Module):
@@ -17,7 +17,7 @@ class SnntorchConv(nn.Module):
         super().__init__()
         if len(sample_shape) != 3 or spec.neuron != "lif":
             raise WorkloadError("model.name = 'snntorch-conv': takes images and model.neuron = 'lif' only")
-        self.time_steps, self.stepwise = spec.time_steps, paradigm in STEPWISE
+        self.time_steps, self.stepwise = spec.time_steps, PARADIGMS[paradigm].stepwise
         self.membranes: list[Tensor] = []
         self.synapses, self.neurons = nn.ModuleDict(), nn.ModuleDict()
         channels, height, width = sample_shape

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from ahsar.lab.models import side_after
 from ahsar.lab.models.steps import Steps
 from ahsar.lab.spec import workload
-from ahsar.lab.spec.rules import STEPWISE
+from ahsar.lab.spec.catalogue import PARADIGMS
 
 
 class SpikingjellyConv(Steps):
@@ -20,7 +20,7 @@ class SpikingjellyConv(Steps):
             block.add_module("conv", layer.Conv2d(channels, out, 3, stride, padding=1, bias=not spec.batch_norm))
             if spec.batch_norm:
                 block.add_module("norm", layer.BatchNorm2d(out))
-            if i == 1 and paradigm not in STEPWISE:
+            if i == 1 and not PARADIGMS[paradigm].stepwise:
                 block.add_module("show", Show(spec.time_steps))
             block.add_module("lif", make_neuron(spec, paradigm))
             self.add_module(f"block{i}", block)
@@ -64,7 +64,8 @@ def make_head(spec: workload.Model, features: int, classes: int, paradigm: str =
 
 def make_stack(paradigm: str = "bptt") -> nn.Sequential:
     """An empty stack of layers. OTTT's hands each weight the spikes and their trace, as its neurons give them."""
-    return layer.OTTTSequential() if paradigm == "ottt" else nn.Sequential()
+    own = PARADIGMS[paradigm].stack
+    return getattr(layer, own)() if own else nn.Sequential()
 
 
 def make_neuron(spec: workload.Model, paradigm: str = "bptt") -> nn.Module:
@@ -77,9 +78,9 @@ def make_neuron(spec: workload.Model, paradigm: str = "bptt") -> nn.Module:
         "atan": surrogate.ATan, "sigmoid": surrogate.Sigmoid,
         "triangle": surrogate.PiecewiseQuadratic, "rectangle": surrogate.Rect,
     }[spec.surrogate]()  # fmt: skip
-    online = {"ottt": neuron.OTTTLIFNode, "sltt": neuron.SLTTLIFNode}.get(paradigm)
-    if online is not None:  # LIF only: `ahsar.lab.rules` refuses the others
-        return online(spec.tau, decay_input=True, v_reset=0.0, surrogate_function=gradient)
+    own = PARADIGMS[paradigm].neuron
+    if own:  # LIF only: the catalogue refuses the others
+        return getattr(neuron, own)(spec.tau, decay_input=True, v_reset=0.0, surrogate_function=gradient)
     if spec.neuron == "if":
         return neuron.IFNode(surrogate_function=gradient, detach_reset=spec.detach_reset)
     if spec.neuron == "plif":

@@ -9,7 +9,7 @@ from ahsar.lab.models import side_after
 from ahsar.lab.models.spikingjelly_conv import Show, make_head, make_neuron, make_stack
 from ahsar.lab.models.steps import Steps
 from ahsar.lab.spec import workload
-from ahsar.lab.spec.rules import STEPWISE
+from ahsar.lab.spec.catalogue import PARADIGMS
 
 
 class SpikingjellyVGG(Steps):
@@ -49,7 +49,7 @@ def _named(layers: nn.Sequential, time_steps: int, paradigm: str) -> nn.Sequenti
         elif isinstance(module, layer.MaxPool2d):
             named.add_module(f"pool{i}", module)
         else:
-            if i == 1 and paradigm not in STEPWISE:
+            if i == 1 and not PARADIGMS[paradigm].stepwise:
                 named.add_module("show", Show(time_steps))
             named.add_module(f"lif{i}", module)
     return named

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ahsar.lab.models import is_sequence, unroll
 from ahsar.lab.spec import workload
-from ahsar.lab.spec.rules import STEPWISE
+from ahsar.lab.spec.catalogue import PARADIGMS
 
 
 class Steps(nn.Module):
@@ -13,7 +13,7 @@ class Steps(nn.Module):
 
     def set_mode(self, spec: workload.Model, paradigm: str) -> None:
         """Single or multi-step, as the paradigm asks; once all layers are there."""
-        self.time_steps, self.stepwise = spec.time_steps, paradigm in STEPWISE
+        self.time_steps, self.stepwise = spec.time_steps, PARADIGMS[paradigm].stepwise
         functional.set_step_mode(self, "s" if self.stepwise else "m")
 
     def forward(self, x: Tensor) -> Tensor:

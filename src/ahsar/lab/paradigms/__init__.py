@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from typing import Protocol
 
 import torch
@@ -11,21 +10,10 @@ from torch.optim import Optimizer
 
 from ahsar.lab import models
 from ahsar.lab.data import Pair
+from ahsar.lab.spec.catalogue import PARADIGMS, part
 from ahsar.lab.spec.workload import Workload
 
 Backward = Callable[[Tensor], None]
-_WHERE = {
-    "bptt": ("bptt", "BPTT"),
-    "tbptt": ("tbptt", "TruncatedBPTT"),
-    "tet": ("tet", "TET"),
-    "ottt": ("online", "OTTT"),
-    "sltt": ("online", "SLTT"),
-    "rate-bp": ("rate_bp", "RateBP"),
-    "conversion": ("conversion", "Conversion"),
-    "eprop": ("eprop", "EProp"),
-    "decolle": ("decolle", "Decolle"),
-    "stdp": ("stdp", "STDP"),
-}
 
 
 class Paradigm(Protocol):
@@ -63,15 +51,14 @@ class Paradigm(Protocol):
 
 def build(workload: Workload) -> Paradigm:
     """The paradigm that the workload names."""
-    file, cls = _WHERE[workload.paradigm.name]
     spec = replace(workload.paradigm, ann_steps=workload.paradigm.ann_steps or workload.budget.steps)
-    return getattr(import_module(f"ahsar.lab.paradigms.{file}"), cls)(spec)
+    return part("paradigms", PARADIGMS[spec.name].place)(spec)
 
 
 def rebuild(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn.Module:
     """The network that a trial of the workload trains, up to its weights: what a trained state is loaded into."""
     model = models.build(workload, sample_shape, classes)
-    if workload.paradigm.name == "conversion":  # the only one that makes another network; what it learns does not matter
+    if PARADIGMS[workload.paradigm.name].remakes:  # what it learns on the way does not matter
         quick = replace(workload, paradigm=replace(workload.paradigm, ann_steps=1))
         x = torch.randn(16, *sample_shape, generator=torch.Generator().manual_seed(0))
         return build(quick).prepare(model, (x, torch.arange(16) % classes), 0)

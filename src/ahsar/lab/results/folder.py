@@ -10,16 +10,34 @@ OUT/trials.jsonl           all records, written at the end
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from ahsar.errors import ResultsError, WorkloadError
 from ahsar.files import write_whole
+from ahsar.lab.results.provenance import Settings
 from ahsar.lab.results.schema import Record
 from ahsar.lab.spec.workload import Workload, from_dict
 
 STOP = "stop"  # no trial has this name: theirs end in a seed
+
+
+def read_record(path: Path) -> Record | None:
+    """The record of one trial in its own file, or None if there is none; raises ResultsError if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ResultsError(f"{path} is not valid JSON ({error}): remove it, and its trial is run again") from None
+
+
+def records_in(folder: Path) -> Iterator[Record]:
+    """The records of all trials that have a file of their own in the folder, as ARM-sSEED.jsonl."""
+    for path in sorted(folder.glob("*-s*.jsonl")):
+        if (record := read_record(path)) is not None:
+            yield record
 
 
 class Results:
@@ -31,11 +49,12 @@ class Results:
         self.claims = folder / "claims"
         self.manifest = folder / "workload.json"
 
-    def open(self, workload: Workload, command: str) -> None:
+    def open(self, workload: Workload, command: str, settings: Settings) -> None:
         """Take the folder into use, or go on with it.
 
         Raises:
-            ResultsError: it holds results of another workload, of an edited one, or something else altogether.
+            ResultsError: it holds results of another workload, of an edited one, trials of other settings, or something else
+                altogether.
         """
         if self.manifest.exists():
             known = self._read_manifest()
@@ -44,6 +63,7 @@ class Results:
                     f"{self.folder} holds results of workload {known.get('name')!r} (hash {known.get('hash')}), not of "
                     f"{workload.name!r} (hash {workload.hash}): give another --out, or remove that folder"
                 )
+            self.check(settings)
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise ResultsError(f"{self.folder} exists and holds no results of ahsar: give another --out")
         self.trials.mkdir(parents=True, exist_ok=True)
@@ -55,6 +75,10 @@ class Results:
         for part in self.trials.glob("*.part"):
             part.unlink()
 
+    def check(self, settings: Settings) -> None:
+        """Raises ResultsError if trials that are done had other settings."""
+        settings.check(self.folder, records_in(self.trials))
+
     def _read_manifest(self) -> dict:
         try:
             return json.loads(self.manifest.read_text(encoding="utf-8"))
@@ -63,13 +87,7 @@ class Results:
 
     def finished(self, name: str) -> Record | None:
         """The record of a trial, or None if it has not ended."""
-        path = self.trials / f"{name}.jsonl"
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise ResultsError(f"{path} is not valid JSON ({error}): remove it, and its trial is run again") from None
+        return read_record(self.trials / f"{name}.jsonl")
 
     def model(self, name: str) -> Path:
         """Where a trial's trained model is kept, if at all."""

@@ -1,8 +1,10 @@
 """What a trial's record holds: one dictionary, which every other file writes, reads and checks by the names here."""
 
+from dataclasses import asdict
 from typing import Any
 
 from ahsar.lab.results import provenance
+from ahsar.lab.results.provenance import Settings
 from ahsar.lab.spec.workload import Workload
 
 Record = dict[str, Any]
@@ -27,7 +29,7 @@ def name_of(arm: str, seed: int) -> str:
     return f"{arm}-s{seed}"
 
 
-def header(workload: Workload, arm: str, seed: int) -> Record:
+def header(workload: Workload, arm: str, seed: int, settings: Settings) -> Record:
     """What a record says before its trial has run."""
     return {
         "schema": SCHEMA,
@@ -41,6 +43,7 @@ def header(workload: Workload, arm: str, seed: int) -> Record:
         "error": None,
         "config": None,
         "versions": provenance.versions(),
+        **asdict(settings),
         "budget": workload.budget.steps,
         "metric": workload.target.metric,
         "higher_is_better": workload.target.higher_is_better,

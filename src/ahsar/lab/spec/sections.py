@@ -2,22 +2,17 @@
 
 from dataclasses import dataclass
 
+from ahsar.lab.spec.catalogue import DATA, MODELS, PARADIGMS
 from ahsar.lab.spec.fields import Section, spec
 
-IMAGES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "tiny-imagenet")
-EVENTS = ("dvs-objects", "ev-objects", "cifar10-dvs", "dvs-gesture", "nmnist", "ncaltech101", "shd")
 AUGMENTATIONS = ("crop", "flip", "cutout", "autoaugment", "event-flip", "event-roll")
-CONVOLUTIONAL = ("snntorch-conv", "spikingjelly-conv", "spikingjelly-vgg")
-ZOO = ("vgg11", "resnet18", "sew-resnet18", "spikformer", "qkformer", "spike-driven-transformer")
-SMALL = ("mlp", "recurrent")
-PARADIGMS = ("bptt", "tbptt", "tet", "ottt", "sltt", "rate-bp", "conversion", "eprop", "decolle", "stdp")
 
 
 @dataclass(frozen=True)
 class Data(Section):
     """Which data, how much of it, and how it is split. A limit of 0 means all of it."""
 
-    name: str = spec(choices=IMAGES + EVENTS)
+    name: str = spec(choices=tuple(DATA))
     val_size: int = spec(low=10)  # samples held out from train: the only ones the slow loop may see
     train_limit: int = spec(0, low=0)
     test_limit: int = spec(0, low=0)  # data without a test split of its own: the size of the one held out
@@ -33,7 +28,7 @@ class Model(Section):
     """A spiking network with a linear readout. `width` and `depth` shape every network; convolutional ones may name each
     layer with `widths` and `strides` instead."""
 
-    name: str = spec(choices=CONVOLUTIONAL + ZOO + SMALL)
+    name: str = spec(choices=tuple(MODELS))
     time_steps: int = spec(low=1, high=1000)  # T; event data must bring as many frames
     widths: tuple[int, ...] = spec((), low=1, high=4096)  # channels of each convolution; their number is the depth
     strides: tuple[int, ...] = spec((), low=1, high=2)  # one a convolution; the VGG max-pools after a 2 instead
@@ -60,7 +55,7 @@ class Model(Section):
 class Paradigm(Section):
     """The training method. The other fields belong to the methods that they name, and are ignored by the rest."""
 
-    name: str = spec("bptt", choices=PARADIGMS)
+    name: str = spec("bptt", choices=tuple(PARADIGMS))
     chunk: int = spec(0, low=0, high=1000, added=True)  # tbptt: time steps between two cuts of the graph; 0: half of T
     blend: float = spec(0.05, low=0.0, high=1.0, added=True)  # tet, ottt, sltt: weight of the squared error
     every: int = spec(0, low=0, high=1000, added=True)  # sltt: time steps, drawn for each batch, that learn; 0: all

@@ -39,8 +39,7 @@ class Workload:
             raise WorkloadError(f"budget.eval_every = {budget.eval_every}: out of range [1, budget.steps = {budget.steps}]")
         if len(set(self.constant.grid)) != len(self.constant.grid):
             raise WorkloadError("constant.grid names a scale twice; every scale is one arm")
-        rules.check(self.data, self.model, self.paradigm)
-        rules.check_optimizer(self.paradigm, self.optimizer)
+        rules.check(self.data, self.model, self.paradigm, self.optimizer)
 
     @property
     def hash(self) -> str:

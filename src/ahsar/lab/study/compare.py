@@ -12,10 +12,12 @@ from typing import Any
 
 from ahsar.lab import data, models
 from ahsar.lab.results.folder import Results
+from ahsar.lab.results.provenance import Settings
 from ahsar.lab.results.schema import header, name_of
 from ahsar.lab.spec.workload import Workload
 from ahsar.lab.study import cluster
 from ahsar.lab.study.worker import Task, Tasks, failed
+from ahsar.lab.trial import ranks
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,12 @@ class Plan:
         """Seed by seed, so that an interrupted comparison has whole pairs."""
         return [(arm, seed) for seed in self.seeds for arm in self.arms]
 
+    @property
+    def settings(self) -> Settings:
+        """Those of its trials; on a cluster only the machine that runs one knows what "auto" is."""
+        unknown = self.cluster != "local" and self.accelerator in ("auto", "gpu")
+        return ranks.settings("" if unknown else self.accelerator, self.precision, self.threads)
+
 
 Progress = Callable[[dict[str, int], list[dict[str, Any]]], None]
 
@@ -86,7 +94,7 @@ def prepare(plan: Plan) -> Prepared:
     splits = data.load(plan.workload, plan.data)
     models.build(plan.workload, splits.sample_shape, splits.classes)
     results = Results(plan.out)
-    results.open(plan.workload, plan.command)
+    results.open(plan.workload, plan.command, plan.settings)
     for arm, seed in plan.trials:
         record = results.finished(name_of(arm, seed))
         if record is not None and record["status"] != "done":
@@ -101,7 +109,7 @@ def merge(plan: Plan) -> Path:
     results, records = Results(plan.out), []
     for arm, seed in plan.trials:
         record = results.finished(name_of(arm, seed))
-        blank = header(plan.workload, arm, seed)
+        blank = header(plan.workload, arm, seed, plan.settings)
         records.append(record or failed(blank, f"its worker died; see {plan.out / 'logs'}"))
     return results.merge(records)
 

@@ -10,6 +10,7 @@ from ahsar.errors import AhsarError
 from ahsar.lab.results.folder import Results
 from ahsar.lab.results.schema import Record, header, name_of
 from ahsar.lab.spec.workload import Workload
+from ahsar.lab.trial import ranks
 from ahsar.lab.trial.run import run_trial
 
 
@@ -43,6 +44,8 @@ class Task:
         from ahsar.lab import data
 
         results, splits, ended = Results(self.folder), None, 0
+        settings = ranks.settings(self.accelerator, self.precision)
+        results.check(settings)  # only this machine knows what "auto" is here
         for arm, seed in self.trials:
             if results.stopped or not results.claim(name_of(arm, seed)):
                 continue
@@ -50,7 +53,7 @@ class Task:
                 splits = splits or data.load(self.workload, self.data)
                 record = self._trial(results, splits, arm, seed)
             except Exception as error:  # a failed trial is a result: it is shown and does not sink the others
-                record = failed(header(self.workload, arm, seed), error)
+                record = failed(header(self.workload, arm, seed, settings), error)
             results.finish(record)
             (results.trials / f"{record['trial']}.jsonl.part").unlink(missing_ok=True)
             ended += 1

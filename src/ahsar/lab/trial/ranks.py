@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from ahsar import distributed
 from ahsar.errors import WorkloadError
+from ahsar.lab.results import provenance
+from ahsar.lab.results.provenance import Settings
 
 
 def count() -> int:
@@ -72,6 +74,26 @@ def start(accelerator: str, precision: Any, batch: int) -> Any:
     if world > 1:
         fabric.launch()
     return fabric
+
+
+def settings(accelerator: str, precision: Any, threads: int | None = None) -> Settings:
+    """The settings of a trial that this process runs, or would run.
+
+    Args:
+        accelerator: of lightning-fabric, or the kind of device itself; "" if another machine decides.
+        threads: None for what torch has now.
+    """
+    kind = kind_of(accelerator) if accelerator else ""
+    return Settings(str(precision), kind, threads or torch.get_num_threads(), count(), provenance.source_hash())
+
+
+def kind_of(accelerator: str) -> str:
+    """The kind of device that an accelerator of lightning-fabric is on this machine: "cpu", "cuda" or "mps"."""
+    if accelerator not in ("auto", "gpu"):
+        return accelerator
+    if torch.backends.mps.is_available():
+        return "mps"
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def share(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -59,10 +59,9 @@ def run_trial(
     log = outputs.logger(tensorboard if ranks.first() else None, name_of(arm, seed))
     change = augment.build(workload.data, seed, splits.normalised)
 
-    record = header(workload, arm, seed)
+    record = header(workload, arm, seed, ranks.settings(fabric.device.type, precision))
     record["config"] = None if homeostat is None else homeostat.config.to_dict()
     record["device"] = torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device)
-    record["threads"], record["processes"] = torch.get_num_threads(), ranks.count()
     record["data"] = {"source": splits.source, "fingerprint": splits.fingerprint}
     seconds, losses, passes, closed = 0.0, [], 0, 0
 

@@ -10,6 +10,7 @@ from ahsar.errors import ResultsError
 from ahsar.files import write_whole
 from ahsar.lab.report import style
 from ahsar.lab.results.records import Record, arms_of, constant_scale, read
+from ahsar.lab.spec.catalogue import PARADIGMS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 WIDE, NARROW = 7.1, 4.6  # inches: two columns of a page, and a panel that stands alone
 SIZE, SMALL = 8.5, 8.0  # points, at that width
 DPI = 200
-_METHODS = {name: name.upper() for name in ("bptt", "tbptt", "tet", "ottt", "sltt", "decolle", "stdp")} | {"eprop": "e-prop"}
 Ends = list[tuple[float, str, Any]]
 
 
@@ -137,4 +137,5 @@ def _title(folder: Path, record: Record) -> str:
         return name
     if method in record["workload"].split("-"):  # cells of a matrix name it themselves
         return name
-    return f"{name}, {_METHODS.get(method, method)}"
+    label = PARADIGMS[method].label if method in PARADIGMS else ""
+    return f"{name}, {label or method}"
