@@ -201,10 +201,29 @@ def build() -> dict[Key, list[str]]:
     """The cells of each row: eager, compile, DDP, export."""
     found = rows()
     parallel = distributed([cases[0] for cases in found.values()])
-    return {
-        key: [eager(cases), compiled(cases[0]), parallel[str(cases[0])], exported(key[0], cases)]
-        for key, cases in found.items()
-    }
+    return {key: row(key, cases, parallel[str(cases[0])]) for key, cases in found.items()}
+
+
+def row(key: Key, cases: list[Case], parallel: str) -> list[str]:
+    """The cells of one row, of which `distributed` gives all at once."""
+    return [eager(cases), compiled(cases[0]), parallel, exported(key[0], cases)]
+
+
+def line(key: Key, cells: list[str]) -> str:
+    """A row as the document writes it."""
+    return "| " + " | ".join([f"`{key[1]}`", key[2], *cells]) + " |"
+
+
+def read(text: str) -> dict[Key, list[str]]:
+    """The cells of each row of the document; `line` gives it back."""
+    table, framework = {}, ""
+    for entry in text.splitlines():
+        if entry.startswith("## "):
+            framework = entry.removeprefix("## ")
+        elif entry.startswith("| `"):
+            cls, mode, *cells = entry.removeprefix("| ").removesuffix(" |").split(" | ")
+            table[framework, cls.strip("`"), mode] = cells
+    return table
 
 
 INTRODUCTION = """# What was tested with what
@@ -230,7 +249,7 @@ def render(table: dict[Key, list[str]]) -> str:
         if name != framework:
             lines += [f"\n## {name}\n", "| class | mode | eager | compile | DDP | export |", "|" + " --- |" * 6]
             framework = name
-        lines.append("| " + " | ".join([f"`{cls}`", mode, *cells]) + " |")
+        lines.append(line((name, cls, mode), cells))
     return "\n".join(lines) + "\n"
 
 
