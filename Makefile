@@ -20,13 +20,13 @@ HAS_TESTS := $(VENV)/.has-tests
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-frameworks test-matrix lint wheel bench clean
+.PHONY: help demo test test-frameworks test-versions lint wheel bench clean
 
 help:
 	@echo "make demo    install the lab and compare AHSAR with its baseline on scikit-learn's digits"
 	@echo "make test    install the test extras, then ruff, import-linter, pyright and pytest (PYTEST_ARGS=...)"
 	@echo "make test-frameworks   the adapters' tests with each framework alone, as it wants its environment"
-	@echo "make test-matrix       the core and the adapters on other versions of Python, PyTorch and SpikingJelly"
+	@echo "make test-versions     the core and the adapters on other versions of Python, PyTorch and SpikingJelly"
 	@echo "make lint    ruff, import-linter and pyright alone"
 	@echo "make wheel   build dist/ahsar-*.whl"
 	@echo "make bench   measure what being attached costs per step"
@@ -40,8 +40,8 @@ test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 # The time-consuming rest: each framework alone, and other versions of Python, PyTorch and SpikingJelly (noxfile.py).
-test-frameworks test-matrix: $(HAS_TESTS)
-	$(BIN)/nox --session $(if $(filter test-matrix,$@),versions,framework bindsnet)
+test-frameworks test-versions: $(HAS_TESTS)
+	$(BIN)/nox --session $(if $(filter test-versions,$@),versions,framework bindsnet)
 
 lint: $(HAS_TESTS)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Tests in environments of their own: `make test-frameworks` and `make test-matrix`, or `nox -s NAME`.
+"""Tests in environments of their own: `make test-frameworks` and `make test-versions`, or `nox -s NAME`.
 
 `make test` holds the frameworks that agree in one environment. These sessions hold each framework alone, with what it asks for
 itself (their pins of NIR contradict each other, and BrainCog and BindsNET bring old or very new dependencies), and the core
@@ -59,7 +59,7 @@ def table() -> str:
     """docs/versions.md."""
     lines = [
         "# Versions\n",
-        "Core and contract in environments of their own, as `make test-frameworks` and `make test-matrix` ran them last;",
+        "Core and contract in environments of their own, as `make test-frameworks` and `make test-versions` ran them last;",
         "written by `noxfile.py`. Skipped are the tests that need a GPU, and those of frameworks that the environment lacks.",
         "SpikingJelly 0.0.0.0.14 has few of today's classes: with it, the core and `tests/test_spikingjelly_classic.py` ran.\n",
         "| Python | PyTorch | frameworks | passed | failed | skipped |",

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from ahsar.lab.spec import workload
-from ahsar.lab.study import cells as matrix
+from ahsar.lab.study import cells
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -50,12 +50,13 @@ def check(words: list[str]) -> None:
         known = re.findall(r"-[-\w]+", usage(subcommand))
         missing = [word for word in rest if word.startswith("-") and word.partition("=")[0] not in known]
         assert not missing, f"{shlex.join(words)}: `ahsar {subcommand} --help` does not know {missing}"
-        if subcommand in ("compare", "run", "tune"):
-            assert rest[0] in workload.names() or Path(rest[0]).suffix == ".toml", shlex.join(words)
-        if subcommand == "matrix":
-            assert rest[0] in matrix.names() or Path(rest[0]).suffix == ".toml", shlex.join(words)
+        if subcommand in ("compare", "tune") or (subcommand in ("robustness", "report") and "/" not in rest[0]):
+            assert Path(rest[0]).suffix == ".toml" or rest[0] in (*workload.names(), *cells.names()), shlex.join(words)
             if "--cells" in rest:
-                matrix.choose(matrix.load(rest[0], "--quick" in rest), rest[rest.index("--cells") + 1])
+                cells.load(rest[0], "--quick" in rest).choose(rest[rest.index("--cells") + 1])
+        if subcommand == "run":
+            assert rest[0] in workload.names() or Path(rest[0]).suffix == ".toml", shlex.join(words)
+        assert subcommand != "matrix", shlex.join(words)
     elif name == "make":
         targets = [word for word in arguments if "=" not in word]
         rules = re.findall(r"^([\w -]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)

@@ -138,4 +138,4 @@ def test_report_of_several_folders(capsys: pytest.CaptureFixture[str], monkeypat
     status, _, err = call(capsys, monkeypatch, "report", *folders, "--out", str(tmp_path / "both"))
     assert status == 0, err
     combined = json.loads((tmp_path / "both" / "combined.json").read_text())
-    assert set(combined["workloads"]) == {"one", "two"} and (tmp_path / "both" / "combined.html").exists()
+    assert set(combined["cells"]) == {"one", "two"} and (tmp_path / "both" / "combined.html").exists()

@@ -38,7 +38,7 @@ def hashes() -> dict[str, str]:
     for budget, quick in BUDGETS.items():
         for name in workload_names():
             found[f"workload {name} {budget}"] = load_workload(name, quick).hash
-        for cell in load_cells("headline", quick):
+        for cell in load_cells("headline", quick).cells:
             found[f"cell {cell.name} {budget}"] = cell.workload.hash
     return found
 

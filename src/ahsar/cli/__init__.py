@@ -1,4 +1,4 @@
-"""The command line: `ahsar inspect | run | compare | report | robustness | matrix | figures | tune | bake | workloads`."""
+"""The command line: `ahsar inspect | run | compare | report | robustness | figures | tune | bake | workloads`."""
 
 import sys
 

@@ -1,16 +1,33 @@
-"""From a checkpoint with a controller's state to a model that runs without ahsar: the work of `ahsar bake`."""
+"""`ahsar bake`: from a checkpoint with a controller's state to a model that runs without ahsar."""
 
-import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from torch import Tensor, nn
 
 from ahsar.attach import attach
+from ahsar.cli.console import console
 from ahsar.cli.inspect import build_model
 from ahsar.errors import ExportError
 from ahsar.export import to_nir
+from ahsar.files import replacing
+
+
+def bake(
+    checkpoint: Annotated[Path, typer.Argument(help="Of `ahsar run --out`, or with your own `model` and `homeostat` states.")],
+    model: Annotated[str | None, typer.Option("--model", help="package.module:factory; not for one of `ahsar run`.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Default: CHECKPOINT with .baked before its ending.")] = None,
+    nir: Annotated[Path | None, typer.Option("--nir", help="Also write the model as NIR here.")] = None,
+    input_shape: Annotated[str | None, typer.Option("--input", help="Shape of an input, for NIR: 1,3,32,32.")] = None,
+) -> None:
+    """Write a saved model with its scaled thresholds baked in, to run and export without ahsar."""
+    target = out or checkpoint.with_name(f"{checkpoint.stem}.baked{checkpoint.suffix}")
+    baked = bake_checkpoint(checkpoint, model, target, nir, input_shape)
+    for name, threshold in baked["thresholds"].items():
+        console().print(f"{name}  threshold {threshold if isinstance(threshold, float) else threshold.tolist()}")
+    console().print(f"baked: {target}" + (f"; NIR: {nir}" if nir else ""))
 
 
 def bake_checkpoint(
@@ -88,11 +105,8 @@ def _sample(shape: str | None) -> Tensor:
 
 
 def _save(baked: dict[str, Any], out: Path) -> None:
-    """The file appears whole or not at all."""
-    part = out.with_name(out.name + ".part")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(baked, part)
-        os.replace(part, out)
+        with replacing(out) as file:
+            torch.save(baked, file)
     except (OSError, RuntimeError) as error:
         raise ExportError(f"{out}: cannot be written ({error})") from error

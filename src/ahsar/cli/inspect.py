@@ -1,17 +1,30 @@
-"""Which layers of a model would be regulated, as a table: the work of `ahsar inspect`."""
+"""`ahsar inspect`: which layers of a model would be regulated, as a table."""
 
 import importlib
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from torch import Tensor, nn
 
 from ahsar.adapters import Adapter
+from ahsar.cli.console import console
 from ahsar.discovery import discover
 from ahsar.errors import AttachError, DataError
+
+
+def inspect(
+    target: Annotated[str, typer.Argument(help="package.module:factory, or :model; a factory takes no arguments.")],
+    input_shape: Annotated[
+        str | None,
+        typer.Option("--input", help="Shape of an input, e.g. 1,3,32,32: shows what each layer gives out."),
+    ] = None,
+) -> None:
+    """Show the spiking layers of a model, and what is skipped and why."""
+    console().print(table(inspect_target(target, input_shape)))
 
 
 @dataclass(frozen=True)

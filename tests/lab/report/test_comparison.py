@@ -17,7 +17,7 @@ from ahsar.lab.report.comparison.figures import draw
 from ahsar.lab.report.comparison.summary import markdown, summarise, table
 from ahsar.lab.report.comparison.tables import header, parts, price_rows, rows
 from ahsar.lab.report.comparison.words import findings, headline
-from ahsar.lab.results.records import best_constant, read
+from ahsar.lab.results.records import best_constant
 
 GRID = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 ARMS = ("baseline", "ahsar", "attached", "shuffled", *(f"constant@{s:g}" for s in GRID))
@@ -396,31 +396,3 @@ def test_bytes_that_are_no_text_are_named_too(tmp_path: Path) -> None:
     (tmp_path / "trials.jsonl").write_bytes(b"\xff\xfe\n")
     with pytest.raises(ResultsError, match="line 1"):
         page.write(tmp_path)
-
-
-def test_several_workloads_are_combined_with_holm_and_a_geometric_mean(tmp_path: Path) -> None:
-    pairs = ("baseline", "ahsar")
-    quick, equal = records(pairs), records(pairs, pace=1.0)
-    folders = [
-        save(tmp_path / name, [{**row, "workload": name} for row in rows]) for name, rows in (("w0", quick), ("w1", equal))
-    ]
-    folders.append(save(tmp_path / "c", [{**row, "workload": "w2"} for row in records(pairs, dead=True)]))
-    path = page.combine(folders, tmp_path / "all")
-    got = json.loads((tmp_path / "all" / "combined.json").read_text(encoding="utf-8"))
-    singles = [summarise(read(folder))["arms"]["ahsar"]["speedup"] for folder in folders]
-    assert got["geometric_mean_speedup"] == pytest.approx((singles[0]["median"] * singles[1]["median"]) ** 0.5)
-    assert got["workloads"]["w0"]["p_holm"] == pytest.approx(2 * singles[0]["p_value"])
-    assert got["workloads"]["w0"]["faster"] and not got["workloads"]["w1"]["faster"]
-    assert got["workloads"]["w2"]["p_holm"] is None
-    assert (got["n"], got["n_faster"], got["n_with_speedup"]) == (3, 1, 2)
-    html = path.read_text(encoding="utf-8")
-    assert "faster than the baseline on 1 of 3 workloads" in html and "http" not in html
-
-
-def test_combining_refuses_one_workload_twice_and_nothing(tmp_path: Path) -> None:
-    folder = save(tmp_path / "a", records(("baseline", "ahsar"), seeds=2))
-    with pytest.raises(ResultsError, match="one folder per workload"):
-        page.combine([folder, folder], tmp_path / "all")
-    with pytest.raises(ResultsError, match="nothing to combine"):
-        page.combine([], tmp_path / "all")
-    assert not (tmp_path / "all").exists()

@@ -1,4 +1,4 @@
-"""A matrix is a frozen list of workloads; its page says of each cell and of all what the trials say."""
+"""A study is one workload or a matrix, a frozen list of them; its page says of each cell and of all what the trials say."""
 
 import json
 import math
@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ahsar.cli import matrix_tune
 from ahsar.cli.app import app
 from ahsar.errors import DataError, WorkloadError
+from ahsar.lab import arms
 from ahsar.lab.report.matrix import numbers
 from ahsar.lab.report.matrix import page as matrix_page
 from ahsar.lab.results import stats
 from ahsar.lab.spec import catalogue
-from ahsar.lab.study import cells as matrix
+from ahsar.lab.study import tune
 from ahsar.lab.study.cells import load
+from ahsar.lab.study.compare import Plan, plan_of
+from tests.lab import tiny
 
 TOML = """
 [defaults.optimizer]
@@ -91,7 +93,7 @@ def write(folder: Path, text: str = TOML, tuned: str = TUNED) -> Path:
 
 
 def test_cells_are_made_of_their_blocks(tmp_path: Path) -> None:
-    full, quick = load(write(tmp_path)), load(write(tmp_path), quick=True)
+    full, quick = load(write(tmp_path)).cells, load(write(tmp_path), quick=True).cells
     assert [cell.name for cell in full] == ["digits-two-bptt", "digits-three-bptt", "elsewhere-two-bptt"]
     two, three, elsewhere = quick
     assert (two.workload.budget.steps, full[0].workload.budget.steps) == (10, 40)
@@ -103,19 +105,18 @@ def test_cells_are_made_of_their_blocks(tmp_path: Path) -> None:
 
 
 def test_quick_cells_leave_placebos_to_the_marked_ones(tmp_path: Path) -> None:
-    two, three, _ = load(write(tmp_path), quick=True)
+    two, three, _ = load(write(tmp_path), quick=True).cells
     assert three.arms() == ["baseline", "ahsar", "constant@0.7", "constant@1.4"]
     assert {"shuffled", "attached"} < set(two.arms())
-    assert {"shuffled", "attached"} < set(load(write(tmp_path))[1].arms())
+    assert {"shuffled", "attached"} < set(load(write(tmp_path)).cells[1].arms())
 
 
 def test_a_cell_that_is_not_tuned_or_has_no_data_is_refused(tmp_path: Path) -> None:
-    from ahsar.lab.study.compare import Plan
-
-    cell = load(write(tmp_path), quick=True)[2]
+    study = load(write(tmp_path), quick=True)
+    cell = study.cells[2]
     template = Plan(cell.workload, tmp_path / "out", [], [])
-    with pytest.raises(WorkloadError, match=r"'elsewhere-two-bptt' is not tuned .* --tune"):
-        matrix.plan(cell, template, tmp_path)
+    with pytest.raises(WorkloadError, match=r"'elsewhere-two-bptt' is not tuned .* `ahsar tune NAME`"):
+        plan_of(study, cell, template, tmp_path)
     with pytest.raises(DataError, match="fashion: no data for cell 'elsewhere-two-bptt'"):
         cell.source(tmp_path)
     assert cell.source(None) is None
@@ -138,15 +139,15 @@ def test_mistakes_name_the_cell(tmp_path: Path, old: str, new: str, said: str) -
 
 
 def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(WorkloadError, match="unknown matrix 'headlin': choose from headline"):
+    with pytest.raises(WorkloadError, match=r"unknown workload 'headlin': choose from .*, or the matrix headline"):
         load("headlin")
     with pytest.raises(WorkloadError, match="no cell 'digits-four-bptt'; the cells are digits-two-bptt"):
-        matrix.choose(load(write(tmp_path)), "digits-four-bptt")
+        load(write(tmp_path)).choose("digits-four-bptt")
 
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_the_headline_is_as_broad_as_it_says(quick: bool) -> None:
-    cells = load("headline", quick)
+    cells = load("headline", quick).cells
     models = [cell.workload.model for cell in cells]
     assert len(cells) >= 24
     assert {cell.workload.paradigm.name for cell in cells} == set(catalogue.PARADIGMS)
@@ -206,10 +207,30 @@ def test_an_opponent_is_counted_by_hand() -> None:
     assert got["rate"]["mean"] == pytest.approx(2.0)
 
 
+def test_a_workload_is_a_study_of_one_cell(tmp_path: Path) -> None:
+    study = load(tiny.write(tmp_path))
+    (cell,) = study.cells
+    assert (study.name, study.is_matrix, study.out) == (cell.workload.name, False, Path("runs") / study.name)
+    assert study.folder(tmp_path, cell) == tmp_path and load(write(tmp_path)).folder(tmp_path, cell) == tmp_path / cell.name
+    plan = plan_of(study, cell, Plan(cell.workload, tmp_path / "out", [], []), tmp_path / "data.npz", ["ahsar"], 3)
+    assert (plan.out, plan.data, plan.arms) == (tmp_path / "out", tmp_path / "data.npz", ["ahsar"])
+    assert plan.seeds == [0, 1, 2] and cell.arms() == arms.expand(None, cell.workload)
+    assert cell.source(None) is None and load("digits").choose(None)[0].name == "digits"
+
+
+@pytest.mark.parametrize("mode", ["", "--page", "--robustness", "--tune"])
+def test_the_old_command_says_what_to_type_and_goes_on(tmp_path: Path, mode: str) -> None:
+    command = {"": "compare", "--page": "report", "--robustness": "robustness", "--tune": "tune"}[mode]
+    words = ["nothing", "--quick", *([mode] if mode else [])]
+    new, old = (CliRunner().invoke(app, call) for call in ([command, "nothing", "--quick"], ["matrix", *words]))
+    assert f"`ahsar {command} nothing --quick`" in old.stderr
+    assert old.exit_code == new.exit_code and str(old.exception) == str(new.exception) and "nothing" in str(new.exception)
+
+
 @pytest.mark.slow
 def test_a_matrix_runs_goes_on_and_says_what_its_trials_say(tmp_path: Path) -> None:
     path, out = write(tmp_path), tmp_path / "out"
-    call = ["matrix", str(path), "--quick", "--out", str(out), "--jobs", "1"]
+    call = ["compare", str(path), "--quick", "--out", str(out), "--jobs", "1"]
     first = CliRunner().invoke(app, [*call, "--cells", "digits-three-bptt"], env={"COLUMNS": "300"})
     assert first.exit_code == 0, first.output
     assert "Not run yet: digits-two-bptt, elsewhere-two-bptt" in first.output
@@ -233,10 +254,9 @@ def test_a_matrix_runs_goes_on_and_says_what_its_trials_say(tmp_path: Path) -> N
 def test_tuning_writes_what_the_matrix_reads(tmp_path: Path) -> None:
     path = write(tmp_path, tuned="")
     call = [
-        "matrix",
+        "tune",
         str(path),
         "--quick",
-        "--tune",
         "--cells",
         "digits-two-bptt",
         "--out",
@@ -247,15 +267,15 @@ def test_tuning_writes_what_the_matrix_reads(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
     path.with_name("small.tuned.toml").write_text((tmp_path / "out" / "tuned.toml").read_text())
-    cell = load(path, quick=True)[0]
+    cell = load(path, quick=True).cells[0]
     tried = [rate["lr"] for rate in json.loads((tmp_path / "out" / "tuning" / "digits-two-bptt.json").read_text())["rates"]]
     assert cell.tuned and cell.workload.optimizer.lr in tried
-    assert {0.025, 0.05, 0.1} <= set(tried) and len(tried) <= matrix_tune.MOST_RATES
+    assert {0.025, 0.05, 0.1} <= set(tried) and len(tried) <= tune.MOST_RATES
 
 
 def test_learning_rates_go_on_from_the_better_end() -> None:
     def after(*pairs: tuple[float, float]) -> float | None:
-        return matrix_tune.next_rate([{"lr": lr, "best": best, "mean_curve": 0.0} for lr, best in pairs], 1.0)
+        return tune.next_rate([{"lr": lr, "best": best, "mean_curve": 0.0} for lr, best in pairs], 1.0)
 
     assert [after(), after((1.0, 0.5)), after((1.0, 0.5), (0.5, 0.5))] == [1.0, 0.5, 2.0]
     assert after((1.0, 0.7), (0.5, 0.5), (2.0, 0.6)) is None  # the best lies between others

@@ -97,7 +97,7 @@ def test_slurm_options_are_for_slurm() -> None:
         cluster.check("compare", "local", ["partition=gpu"])
 
 
-@pytest.mark.parametrize("command", [["compare", "digits"], ["matrix", "headline"]])
+@pytest.mark.parametrize("command", [["compare", "digits"], ["compare", "headline"], ["matrix", "headline"]])
 def test_without_sbatch_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ahsar.cli.run import robustness_of
+from ahsar.cli.robustness import robustness as command
 from ahsar.errors import ResultsError
 from ahsar.lab import corruptions, data
 from ahsar.lab.report.robustness import page as report
@@ -174,7 +174,7 @@ def test_means_and_paired_gaps_in_closed_form() -> None:
 
 
 def test_the_command_prints_a_table_and_where_the_page_is(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    robustness_of(out, None, 20, "2", "jpeg,fog")
+    command(str(out), limit=20, severities="2", corruptions="jpeg,fog")
     text = capsys.readouterr().out
     for part in ("accuracy on 20 test samples, 2 seeds", "severity 2", "AHSAR, continual", "page:", "robustness.html"):
         assert part in text

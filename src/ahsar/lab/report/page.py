@@ -4,7 +4,6 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from ahsar.lab.report.comparison.tables import parts
 from ahsar.lab.report.style import DPI
 
 WIDEST = 12.0  # inches: a picture of this width fills the page
@@ -19,6 +18,12 @@ def picture(path: Path) -> dict[str, Any]:
         "src": base64.b64encode(content).decode(),
         "width": min(100, round(100 * width / (WIDEST * DPI))),
     }
+
+
+def parts(cell: str) -> tuple[str, str]:
+    """A cell's number, and what qualifies it (interval, spread or ratio; may be empty), which goes to a second line."""
+    start = next((at for mark in (" [", " ±", " (") if (at := cell.find(mark)) > 0), len(cell))
+    return cell[:start], cell[start + 1 :]
 
 
 def render(content: dict[str, Any]) -> str:

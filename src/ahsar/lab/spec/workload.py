@@ -5,7 +5,6 @@ A workload file has one table per section below; `[quick]` has the same layout a
 
 import hashlib
 import json
-import tomllib
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from ahsar.errors import WorkloadError
 from ahsar.lab.spec import rules
 from ahsar.lab.spec.sections import Budget, Constant, Data, Model, Optimizer, Paradigm, Seeds, Target
+from ahsar.lab.spec.toml import read_toml
 
 FOLDER = Path(__file__).parent / "workloads"
 
@@ -73,12 +73,7 @@ def load(name: str | Path, quick: bool = False) -> Workload:
     path = Path(name) if str(name).endswith(".toml") else FOLDER / f"{name}.toml"
     if path.parent == FOLDER and path.stem not in names():
         raise WorkloadError(f"unknown workload {str(name)!r}: choose from {', '.join(names())}, or give a path to a .toml file")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WorkloadError(f"{path}: cannot read the workload ({error.strerror}); check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise WorkloadError(f"{path}: not valid TOML ({error})") from None
+    table = read_toml(path, "workload")
     try:
         return parse(table, quick)
     except WorkloadError as error:

@@ -1,6 +1,6 @@
-"""A matrix: a frozen list of cells (data × model × paradigm), each a workload of its own, read from one TOML file.
+"""The cells of a study: one workload, or a matrix, a frozen list of cells (data × model × paradigm) read from one TOML file.
 
-The file names blocks, `[data.NAME]`, `[model.NAME]` and `[paradigm.NAME]`, and combines them in `[[cells]]`:
+A matrix names blocks, `[data.NAME]`, `[model.NAME]` and `[paradigm.NAME]`, and combines them in `[[cells]]`:
 
     [defaults.budget]        # every table of a workload, with `quick` for the small budget
     [data.fashion]           # fields of a workload's [data]; `path` is where the data lies below --data
@@ -13,24 +13,24 @@ The file names blocks, `[data.NAME]`, `[model.NAME]` and `[paradigm.NAME]`, and 
     rivals = true            # whether --quick runs the rivals here too
     floor = 0.3              # the least target, for a cell whose baseline stays at chance
 
-Beside FILE.toml, FILE.tuned.toml holds for each budget and cell what `ahsar matrix FILE --tune` found: the baseline's
+Beside FILE.toml, FILE.tuned.toml holds for each budget and cell what `ahsar tune FILE` found: the baseline's
 learning rate and the target. Cells that it lacks cannot be compared.
 """
 
 import copy
-import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ahsar.errors import DataError, WorkloadError
 from ahsar.lab import arms
 from ahsar.lab.spec import workload
+from ahsar.lab.spec.toml import read_toml
 from ahsar.lab.spec.workload import Workload
-from ahsar.lab.study.compare import Plan
 
 FOLDER = Path(__file__).parent / "matrices"
+WHOLE = "."
+_ONLY_MATRIX = {"cells", "defaults"}  # tables that no workload has
 _AXES = ("data", "model", "paradigm")
 _TABLES = ("data", "model", "paradigm", "optimizer", "budget", "target", "seeds", "constant")
 
@@ -40,9 +40,9 @@ class Cell:
     """One cell.
 
     Attributes:
-        name: DATA-MODEL-PARADIGM.
+        name: DATA-MODEL-PARADIGM; of a study of one workload, the workload's.
         workload: with the tuned learning rate and target, or those of the file if it is not tuned yet.
-        path: of the data below --data; "" for data that needs none.
+        path: of the data below --data; "" for data that needs none, "." where --data is the data itself.
         middle: the learning rate of the file, where tuning starts.
         floor: the least target; for cells whose baseline stays at chance.
         tuned: whether learning rate and target come from tuning.
@@ -60,11 +60,13 @@ class Cell:
     axes: dict[str, str]
 
     def arms(self) -> list[str]:
-        """The arms to run: everything, but --quick leaves the placebos and rivals to the cells marked for them."""
-        names = list(arms.PLACEBOS) if self.rivals or not self.workload.quick else ["baseline", "ahsar", arms.CONSTANT]
-        if self.rivals or not self.workload.quick:
-            names += [name for name in arms.RIVALS if arms.fits(name, self.workload)]
-        return arms.expand(names, self.workload)
+        """The arms to run: all placebos of a workload; of a matrix everything, but --quick leaves the placebos and rivals to
+        the cells marked for them."""
+        if not self.axes:
+            return arms.expand(None, self.workload)
+        whole = self.rivals or not self.workload.quick
+        names = list(arms.PLACEBOS) if whole else ["baseline", "ahsar", arms.CONSTANT]
+        return arms.expand([*names, arms.ALL_RIVALS] if whole else names, self.workload)
 
     def source(self, root: Path | None) -> Path | None:
         """Where the cell's data lies: below `root`, or nowhere (its public name).
@@ -74,11 +76,52 @@ class Cell:
         """
         if root is None or not self.path:
             return None
-        if not (root / self.path).exists():
+        if self.path != WHOLE and not (root / self.path).exists():
             raise DataError(
                 f"{root / self.path}: no data for cell {self.name!r}; --data must be a folder that holds {self.path}"
             )
         return root / self.path
+
+
+@dataclass(frozen=True)
+class Study:
+    """The cells that are compared, tuned or tested together: of one workload, or of a matrix.
+
+    Attributes:
+        name: of the workload or the matrix.
+        cells: at least one, all of one budget.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether it was read from a matrix, which may have one cell as well."""
+        return bool(self.cells[0].axes)
+
+    @property
+    def quick(self) -> bool:
+        return self.cells[0].workload.quick
+
+    @property
+    def out(self) -> Path:
+        """Where its results lie unless another folder is given."""
+        return Path("runs") / f"{self.name}{'-quick' if self.quick else ''}"
+
+    def folder(self, out: Path, cell: Cell) -> Path:
+        """The results folder of a cell: `out` itself for a workload, a folder of the cell's name in it for a matrix."""
+        return out / cell.name if self.is_matrix else out
+
+    def choose(self, wanted: str | None) -> list[Cell]:
+        """The cells named in a comma-separated list; all for None. Raises WorkloadError for a name that is not there."""
+        if wanted is None:
+            return list(self.cells)
+        known = {cell.name: cell for cell in self.cells}
+        missing = [name for name in wanted.split(",") if name not in known]
+        if missing:
+            raise WorkloadError(f"no cell {missing[0]!r}; the cells are {', '.join(known)}")
+        return [known[name] for name in wanted.split(",")]
 
 
 def names() -> list[str]:
@@ -86,18 +129,30 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml") if not path.stem.endswith(".tuned"))
 
 
-def load(name: str | Path, quick: bool = False) -> list[Cell]:
-    """All cells of a matrix, by its name or from a `.toml` file.
+def load(name: str | Path, quick: bool = False) -> Study:
+    """The study of a workload or a matrix, by its name or from a `.toml` file.
 
     Raises:
-        WorkloadError: no such matrix, unreadable TOML, an unknown block, or a cell that is no valid workload.
+        WorkloadError: no such workload or matrix, unreadable TOML, an unknown block, or a cell that is no valid workload.
     """
-    path = Path(name) if str(name).endswith(".toml") else FOLDER / f"{name}.toml"
-    if path.parent == FOLDER and path.stem not in names():
-        raise WorkloadError(f"unknown matrix {str(name)!r}: choose from {', '.join(names())}, or give a path to a .toml file")
-    table = _read(path)
+    path = Path(name)
+    if str(name) in names():
+        path = FOLDER / f"{name}.toml"
+    elif path.suffix != ".toml" and str(name) not in workload.names():
+        known = f"{', '.join(workload.names())}, or the matrix {', '.join(names())}"
+        raise WorkloadError(f"unknown workload {str(name)!r}: choose from {known}, or give a path to a .toml file")
+    if path.suffix == ".toml":
+        table = read_toml(path, "workload")
+        if _ONLY_MATRIX & table.keys():
+            return Study(path.stem, _cells(path, table, quick))
+    spec = workload.load(name, quick)
+    return Study(spec.name, (Cell(spec.name, spec, WHOLE, spec.optimizer.lr, 0.0, True, True, {}),))
+
+
+def _cells(path: Path, table: dict[str, Any], quick: bool) -> tuple[Cell, ...]:
+    """All cells of a matrix; raises as `load`."""
     beside = path.with_name(f"{path.stem}.tuned.toml")
-    tuned = _read(beside).get("quick" if quick else "full", {}) if beside.exists() else {}
+    tuned = read_toml(beside, "matrix").get("quick" if quick else "full", {}) if beside.exists() else {}
     cells = []
     for number, entry in enumerate(table.get("cells", []), 1):
         try:
@@ -107,52 +162,7 @@ def load(name: str | Path, quick: bool = False) -> list[Cell]:
     known = [cell.name for cell in cells]
     if not cells or len(set(known)) < len(known):
         raise WorkloadError(f"{path}: {'two cells have one name' if cells else 'it has no [[cells]]'}; mend the file")
-    return cells
-
-
-def choose(cells: Sequence[Cell], wanted: str | None) -> list[Cell]:
-    """The cells named in a comma-separated list; all for None. Raises WorkloadError for a name that is not there."""
-    if wanted is None:
-        return list(cells)
-    known = {cell.name: cell for cell in cells}
-    missing = [name for name in wanted.split(",") if name not in known]
-    if missing:
-        raise WorkloadError(f"no cell {missing[0]!r}; the cells are {', '.join(known)}")
-    return [known[name] for name in wanted.split(",")]
-
-
-def plan(cell: Cell, template: Plan, root: Path | None) -> Plan:
-    """The comparison of the cell's arms, in a folder of its name below the template's.
-
-    Raises:
-        WorkloadError: the cell is not tuned.
-        DataError: its data is not below `root`.
-    """
-    if not cell.tuned:
-        raise WorkloadError(f"cell {cell.name!r} is not tuned for this budget: run `ahsar matrix NAME --tune` first")
-    spec = cell.workload
-    seeds = list(range(spec.seeds.first, spec.seeds.first + spec.seeds.count))
-    return replace(template, workload=spec, out=template.out / cell.name, arms=cell.arms(), seeds=seeds, data=cell.source(root))
-
-
-def tuned_text(found: dict[str, dict[str, dict[str, Any]]]) -> str:
-    """A `.tuned.toml`: for each budget ("quick", "full") and cell its `lr` and `target`."""
-    lines = [
-        "# Written by `ahsar matrix --tune`: the baseline's learning rate and the target, on seeds that no comparison uses."
-    ]
-    for budget, cells in sorted(found.items()):
-        for name, row in sorted(cells.items()):
-            lines += ["", f'[{budget}."{name}"]', f"lr = {row['lr']!r}", f"target = {row['target']!r}"]
-    return "\n".join(lines) + "\n"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WorkloadError(f"{path}: cannot read the matrix ({error.strerror}); check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise WorkloadError(f"{path}: not valid TOML ({error})") from None
+    return tuple(cells)
 
 
 def _cell(table: dict[str, Any], entry: dict[str, Any], tuned: dict[str, Any], quick: bool) -> Cell:
@@ -189,6 +199,3 @@ def _lay(below: dict[str, Any], above: dict[str, Any]) -> None:
             _lay(below[key], value)
         else:
             below[key] = copy.deepcopy(value)
-
-
-__all__ = ["Cell", "choose", "load", "names", "plan", "tuned_text"]

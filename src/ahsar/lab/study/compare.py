@@ -1,4 +1,4 @@
-"""A comparison: all arms over paired seeds, fanned out over processes, resumable, with its report at the end."""
+"""The comparisons of a study: all arms over paired seeds, cell by cell, fanned out over processes and resumable."""
 
 import os
 import signal
@@ -6,16 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ahsar.lab import data, models
+from ahsar.errors import WorkloadError
+from ahsar.lab import arms, data, models
 from ahsar.lab.results.folder import Results
 from ahsar.lab.results.provenance import Settings
 from ahsar.lab.results.schema import header, name_of
 from ahsar.lab.spec.workload import Workload
 from ahsar.lab.study import cluster
+from ahsar.lab.study.cells import Cell, Study
 from ahsar.lab.study.worker import Task, Tasks, failed
 from ahsar.lab.trial import ranks
 
@@ -61,6 +63,33 @@ class Plan:
         return ranks.settings("" if unknown else self.accelerator, self.precision, self.threads)
 
 
+def plan_of(
+    study: Study, cell: Cell, template: Plan, root: Path | None, names: list[str] | None = None, count: int | None = None
+) -> Plan:
+    """The comparison of one cell, in its folder below the template's.
+
+    Args:
+        root: local file or folder with the data of a workload, or that holds those of a matrix; None for public names.
+        names: of arms, as `arms.expand` takes them; None for the cell's.
+        count: of pairs; None for the workload's.
+
+    Raises:
+        WorkloadError: the cell is not tuned, or an arm is unknown.
+        DataError: its data is not below `root`.
+    """
+    if not cell.tuned:
+        raise WorkloadError(f"cell {cell.name!r} is not tuned for this budget: run `ahsar tune NAME` first")
+    spec = cell.workload
+    return replace(
+        template,
+        workload=spec,
+        out=study.folder(template.out, cell),
+        arms=cell.arms() if names is None else arms.expand(names, spec),
+        seeds=list(range(spec.seeds.first, spec.seeds.first + (count or spec.seeds.count))),
+        data=cell.source(root),
+    )
+
+
 Progress = Callable[[dict[str, int], list[dict[str, Any]]], None]
 
 
@@ -74,9 +103,8 @@ def compare(plan: Plan, progress: Progress = lambda steps, ended: None) -> Path:
         DataError, WorkloadError, ResultsError: before anything runs.
         KeyboardInterrupt: workers are stopped; finished trials stay, and the same call goes on from there.
     """
-    prepared = prepare(plan)
-    run([prepared], progress)
-    return merge(plan)
+    finish([prepare(plan)], progress)
+    return plan.out / "trials.jsonl"
 
 
 @dataclass(frozen=True)
@@ -114,7 +142,20 @@ def merge(plan: Plan) -> Path:
     return results.merge(records)
 
 
-def run(prepared: Sequence[Prepared], progress: Progress = lambda steps, ended: None) -> None:
+def finish(prepared: Sequence[Prepared], progress: Progress = lambda steps, ended: None) -> None:
+    """Run what is missing of a study's comparisons, then write the trials.jsonl of each; when interrupted, of those that are
+    whole."""
+    over = False
+    try:
+        work(prepared, progress)
+        over = True
+    finally:
+        for one in prepared:
+            if over or all(one.results.finished(name_of(*pair)) for pair in one.plan.trials):
+                merge(one.plan)
+
+
+def work(prepared: Sequence[Prepared], progress: Progress = lambda steps, ended: None) -> None:
     """Run what is missing of several comparisons, one after the other, by the same workers; all on one cluster."""
     tasks = [_task(one) for one in prepared if one.missing]
     if not tasks:

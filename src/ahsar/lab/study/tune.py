@@ -1,4 +1,4 @@
-"""Tuning of a baseline: its learning rate, and the target that comparisons then have to reach.
+"""Tuning of baselines: their learning rate, and the target that comparisons then have to reach.
 
 Tuning seeds start at 1000, where no comparison's seed can be, so no comparison is scored on what it was tuned on.
 """
@@ -13,10 +13,14 @@ from ahsar.errors import WorkloadError
 from ahsar.lab import data
 from ahsar.lab.results.schema import Record
 from ahsar.lab.spec.workload import Workload
+from ahsar.lab.study.cells import Cell
 from ahsar.lab.trial.run import run_trial
 
 FIRST_SEED = 1000
-LRS = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2)
+LRS = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2)  # for a workload
+FACTORS = (1.0, 0.5, 2.0)  # for a cell of a matrix: times the learning rate of the file, which wins a tie
+MOST_RATES = 6  # for such a cell, where the best is at the end of those tried
+Row = dict[str, Any]
 
 
 def tune(
@@ -29,8 +33,7 @@ def tune(
 ) -> dict[str, Any]:
     """Train the baseline at every learning rate with every seed and say which rate and target to freeze.
 
-    The rate is the one with the highest median over seeds of the best validation metric; between equal medians the
-    one whose mean over the whole curve is higher, which is the faster. The target is, at that rate, the median over
+    The rate is that of `best_of`. The target is, at that rate, the median over
     seeds of the best validation metric in the first half of the budget: the other half is then there for a run to be
     late in, where the best of the whole budget would leave every second baseline run censored.
 
@@ -67,7 +70,7 @@ def tune(
             "best_of_first_half": median(row["best_of_first_half"] for row in mine),
             "mean_curve": mean(mean(row["curve"]) for row in mine),
         })  # fmt: skip
-    chosen = max(rates, key=lambda rate: (sign * rate["best"], sign * rate["mean_curve"]))
+    chosen = best_of(rates, workload.target.higher_is_better)
     return {
         "lr": chosen["lr"],
         "target": chosen["best_of_first_half"],
@@ -75,6 +78,64 @@ def tune(
         "rates": rates,
         "trials": rows,
     }
+
+
+def best_of(rates: Sequence[Row], higher_is_better: bool = True) -> Row:
+    """The rate to freeze: of the best median over seeds of the best validation metric; between equal medians the one whose
+    mean over the whole curve is better, which is the faster."""
+    sign = 1 if higher_is_better else -1
+    return max(rates, key=lambda rate: (sign * rate["best"], sign * rate["mean_curve"]))
+
+
+def next_rate(rates: Sequence[Row], middle: float, higher_is_better: bool = True) -> float | None:
+    """The learning rate to try next: `middle`, half and twice of it, then on from the better end; None when it is enough."""
+    tried = sorted(rate["lr"] for rate in rates)
+    for lr in (factor * middle for factor in FACTORS):
+        if lr not in tried:
+            return lr
+    best = best_of(rates, higher_is_better)["lr"]
+    if len(tried) >= MOST_RATES or tried[0] < best < tried[-1]:
+        return None
+    return best * 2 if best == tried[-1] else best / 2
+
+
+def missing_rate(cell: Cell, found: Row, lrs: Sequence[float] | None) -> float | None:
+    """What a cell still has to try: the next of `lrs`, or of the search from its file's learning rate; None if nothing."""
+    if lrs is None:
+        return next_rate(found["rates"], cell.middle, cell.workload.target.higher_is_better)
+    tried = {rate["lr"] for rate in found["rates"]}
+    return next((lr for lr in lrs if lr not in tried), None)
+
+
+def tune_cell(cell: Cell, source: Path | None, found: Row, lrs: Sequence[float] | None, seeds: Sequence[int]) -> Row:
+    """Try what a cell still has to, one learning rate after the other; in a process of its own.
+
+    Args:
+        found: `rates` and `trials` of `tune` as far as they are known; added to.
+    """
+    import torch
+
+    torch.set_num_threads(1)  # as a comparison's trials
+    while (lr := missing_rate(cell, found, lrs)) is not None:
+        more = tune(cell.workload, source, [lr], seeds)
+        for key in ("rates", "trials"):
+            found[key] += more[key]
+    return found
+
+
+def tuned(cell: Cell, rates: Sequence[Row]) -> Row:
+    """The `lr` and `target` that a `.tuned.toml` freezes for a cell: those of `tune`, but at least the cell's floor."""
+    best = best_of(rates, cell.workload.target.higher_is_better)
+    return {"lr": best["lr"], "target": max(cell.floor, round(best["best_of_first_half"], 4))}
+
+
+def tuned_text(found: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """A `.tuned.toml`: for each budget ("quick", "full") and cell its `lr` and `target`."""
+    lines = ["# Written by `ahsar tune`: the baseline's learning rate and the target, on seeds that no comparison uses."]
+    for budget, cells in sorted(found.items()):
+        for name, row in sorted(cells.items()):
+            lines += ["", f'[{budget}."{name}"]', f"lr = {row['lr']!r}", f"target = {row['target']!r}"]
+    return "\n".join(lines) + "\n"
 
 
 def _row(record: Record, lr: float, seed: int, sign: int) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ahsar.lab.report.page import parts
+
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
@@ -131,12 +133,6 @@ def speedup_words(found: dict[str, Any] | None) -> str:
     if found["ci95"]:
         text += f" [{times(found['ci95'][0])[:-1]}–{times(found['ci95'][1])[:-1]}]"
     return text
-
-
-def parts(cell: str) -> tuple[str, str]:
-    """A cell's number, and what qualifies it (interval, spread or ratio; may be empty), which goes to a second line."""
-    start = next((at for mark in (" [", " ±", " (") if (at := cell.find(mark)) > 0), len(cell))
-    return cell[:start], cell[start + 1 :]
 
 
 def _cells(arm: str, row: dict[str, Any]) -> list[str]:

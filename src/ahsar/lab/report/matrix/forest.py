@@ -18,7 +18,7 @@ def draw(found: dict[str, Any], path: Path) -> Path:
     """Write the picture as PNG to `path`; cells from the fastest against the baseline to the slowest.
 
     Args:
-        found: as `matrix.combine` gives it.
+        found: as `numbers.combined` gives it.
     """
     cells = {name: cell for name, cell in found["cells"].items() if "baseline" in cell["against"]}
     order = sorted(cells, key=lambda name: cells[name]["against"]["baseline"]["speedup"]["median"] or 1.0)

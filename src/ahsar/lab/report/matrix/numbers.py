@@ -9,7 +9,7 @@ from ahsar.lab.results import stats
 SCHEMA = 1
 
 
-def combine(summaries: Mapping[str, dict[str, Any]], robust: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def combined(summaries: Mapping[str, dict[str, Any]], robust: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Numbers of all cells, and of all opponents over the cells in which they ran.
 
     Args:

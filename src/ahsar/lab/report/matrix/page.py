@@ -1,17 +1,19 @@
 """The page of a matrix: its numbers as sentences, tables and a picture, in HTML and Markdown."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ahsar.errors import ResultsError
 from ahsar.files import write_whole
-from ahsar.lab.report.comparison.page import picture, render
 from ahsar.lab.report.comparison.summary import plain, summarise
 from ahsar.lab.report.comparison.tables import label, markdown_table, speedup_words, times
 from ahsar.lab.report.matrix import forest
-from ahsar.lab.report.matrix.numbers import combine
+from ahsar.lab.report.matrix.numbers import combined
+from ahsar.lab.report.page import picture, render
 from ahsar.lab.results import stats
+from ahsar.lab.results.matrix import about_of
 from ahsar.lab.results.records import read
 
 NOTE = (
@@ -42,36 +44,58 @@ def write(out: Path) -> Path:
     Raises:
         ResultsError: `out` holds no matrix, or none of its cells has run.
     """
-    about = _about(out)
-    found = collect(out)
-    content = _content(found, about)
-    drawn = forest.draw(found, out / "matrix.png")
-    write_whole(out / "matrix.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    write_whole(out / "matrix.md", _markdown(content))
-    return write_whole(out / "matrix.html", render({**content, "figures": [picture(drawn)]}))
+    about = about_of(out)
+    title = f"Matrix {about['name']} ({'quick' if about['quick'] else 'full'} budget)"
+    return _write(out, "matrix", collect(out), title, {"command": about["command"]}, about["versions"])
 
 
 def collect(out: Path) -> dict[str, Any]:
     """The numbers of matrix.json, from the trials and robustness.json of every cell that ran; raises as `write`."""
-    about = _about(out)
-    summaries, robust = {}, {}
-    for cell in about["cells"]:
-        folder = out / cell
-        if any((folder / name).exists() for name in ("trials.jsonl", "trials.jsonl.gz")):
-            summaries[cell] = summarise(read(folder))
-        if (folder / "robustness.json").exists():
-            robust[cell] = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))
-    if not summaries:
-        raise ResultsError(f"{out}: none of its {len(about['cells'])} cells has run: run `ahsar matrix` with this --out")
-    missing = [cell for cell in about["cells"] if cell not in summaries]
-    return plain({"matrix": about["name"], "quick": about["quick"], "missing": missing, **combine(summaries, robust)})
+    about = about_of(out)
+    ran = {cell: out / cell for cell in about["cells"] if _has_run(out / cell)}
+    if not ran:
+        raise ResultsError(
+            f"{out}: none of its {len(about['cells'])} cells has run: run `ahsar compare {about['name']}` with this --out"
+        )
+    missing = [cell for cell in about["cells"] if cell not in ran]
+    return plain({"matrix": about["name"], "quick": about["quick"], "missing": missing, **_numbers(ran)})
 
 
-def _about(out: Path) -> dict[str, Any]:
-    try:
-        return json.loads((out / "matrix-about.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"{out}: holds no matrix ({error}): give the --out of `ahsar matrix`") from None
+def combine(outs: Sequence[Path], into: Path) -> Path:
+    """The same page over comparisons that were run one by one: combined.json, .md, .png and .html in the folder `into`.
+
+    Returns the page's path. Raises ResultsError if a folder is unusable or a workload comes twice.
+    """
+    ran: dict[str, Path] = {}
+    for out in outs:
+        first = read(out)[0]
+        name = first["workload"] + (" (quick)" if first["quick"] else "")
+        if name in ran:
+            raise ResultsError(f"{out}: holds {name} again: give one folder per workload")
+        ran[name] = out
+    if not ran:
+        raise ResultsError("there is nothing to combine: give at least one --out folder")
+    found = plain({"matrix": None, "quick": None, "missing": [], **_numbers(ran)})
+    return _write(into, "combined", found, "AHSAR over several workloads", {}, {})
+
+
+def _has_run(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("trials.jsonl", "trials.jsonl.gz"))
+
+
+def _numbers(ran: dict[str, Path]) -> dict[str, Any]:
+    """Of results folders by cell."""
+    files = {cell: folder / "robustness.json" for cell, folder in ran.items()}
+    robust = {cell: json.loads(file.read_text(encoding="utf-8")) for cell, file in files.items() if file.exists()}
+    return combined({cell: summarise(read(folder)) for cell, folder in ran.items()}, robust)
+
+
+def _write(out: Path, stem: str, found: dict[str, Any], title: str, first: dict[str, str], versions: dict[str, str]) -> Path:
+    content = _content(found, title, {**first, "cells": ", ".join(found["cells"]), **versions})
+    drawn = forest.draw(found, out / f"{stem}.png")
+    write_whole(out / f"{stem}.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    write_whole(out / f"{stem}.md", _markdown(content))
+    return write_whole(out / f"{stem}.html", render({**content, "figures": [{**picture(drawn), "name": "matrix"}]}))
 
 
 def _title(opponent: str) -> str:
@@ -90,9 +114,8 @@ def _gap_words(got: dict[str, Any] | None) -> str:
     return f"{got['mean']:+.3f}" + (f" [{got['ci95'][0]:+.3f} to {got['ci95'][1]:+.3f}]" if got.get("ci95") else "")
 
 
-def _content(found: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+def _content(found: dict[str, Any], title: str, facts: dict[str, str]) -> dict[str, Any]:
     """What the template shows."""
-    budget = "quick budget" if found["quick"] else "full budget"
     rivals = [key for key in found["opponents"] if key not in ("baseline", "constant")]
     tables = [
         {
@@ -117,12 +140,12 @@ def _content(found: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
         header = ["cell", *map(_title, rivals)]
         tables.append({"title": "AHSAR's speed-up in steps against each rival", "header": header, "rows": rows, "note": ""})
     return {
-        "title": f"Matrix {about['name']} ({budget})",
+        "title": title,
         "headline": headline(found),
         "tables": tables,
         "findings": findings(found),
         "failures": [failure for cell in found["cells"].values() for failure in cell["failures"]],
-        "facts": {"command": about["command"], "cells": ", ".join(found["cells"]), **about["versions"]},
+        "facts": facts,
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ahsar.files import write_whole
-from ahsar.lab.report.comparison import page
+from ahsar.lab.report import page
 from ahsar.lab.report.style import name as arm_name
 from ahsar.lab.report.style import save
 from ahsar.lab.results import stats

@@ -1,15 +1,22 @@
-"""The workloads as a table, with the matrices under it."""
+"""`ahsar workloads`: the workloads as a table, with the matrices under it."""
 
 from typing import Any
 
-from ahsar.lab.spec import workload
-from ahsar.lab.study import cells as matrix
+from ahsar.cli.console import console
+
+
+def workloads() -> None:
+    """List the workloads and matrices."""
+    console().print(workloads_table())
 
 
 def workloads_table() -> Any:
     """A rich table, two rows, its full and its quick budget, per workload that comes with ahsar."""
     from rich import box
     from rich.table import Table
+
+    from ahsar.lab.spec import workload
+    from ahsar.lab.study import cells
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("name", "what", "steps", "target", "hash"):
@@ -19,6 +26,6 @@ def workloads_table() -> Any:
             spec = workload.load(name, quick)
             shown = (f"{spec.budget.steps}", f"{spec.target.value:g}", spec.hash)
             table.add_row("  --quick" if quick else name, "" if quick else spec.title, *shown, style="dim" if quick else "")
-    lists = ", ".join(f"{name} ({len(matrix.load(name))} cells)" for name in matrix.names())
-    table.caption, table.caption_justify = f"Matrices, for `ahsar matrix NAME`: {lists}.", "left"
+    lists = ", ".join(f"{name} ({len(cells.load(name).cells)} cells)" for name in cells.names())
+    table.caption, table.caption_justify = f"Matrices: {lists}.", "left"
     return table

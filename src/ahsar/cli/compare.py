@@ -1,0 +1,139 @@
+"""`ahsar compare`: the arms of a workload, or of every cell of a matrix, over paired seeds."""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ahsar.cli.console import console as make_console
+from ahsar.cli.options import (
+    Board,
+    Cells,
+    Cluster,
+    Device,
+    Interrupted,
+    Jobs,
+    Out,
+    Precision,
+    Quick,
+    Slurm,
+    StudyData,
+    command_line,
+)
+from ahsar.cli.options import Study as Name
+from ahsar.errors import AhsarError, ResultsError
+
+if TYPE_CHECKING:
+    from ahsar.lab.study.compare import Prepared
+
+
+def compare(
+    name: Name,
+    arm_names: Annotated[
+        str | None,
+        typer.Option("--arms", help="Comma-separated; default: all but rivals, e.g. baseline,ahsar,rivals,lr@4."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Pairs; default: the workload's.")] = None,
+    quick: Quick = False,
+    data: StudyData = None,
+    cells: Cells = None,
+    out: Out = None,
+    jobs: Jobs = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of each process.")] = 1,
+    cluster: Cluster = "local",
+    slurm: Slurm = None,
+    tensorboard: Board = False,
+    accelerator: Device = "auto",
+    precision: Precision = "32-true",
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the trained models, for `ahsar robustness`.")] = False,
+) -> None:
+    """Compare AHSAR with its baseline, placebos and rivals over paired seeds; run again, it goes on where it stopped."""
+    from ahsar.cli.report import show_comparison, show_matrix
+    from ahsar.lab.results import matrix
+    from ahsar.lab.study.cells import load
+    from ahsar.lab.study.cluster import check
+    from ahsar.lab.study.compare import Plan, finish, plan_of, prepare
+
+    asked = check("compare", cluster, slurm)
+    study = load(name, quick)
+    chosen = study.choose(cells)
+    folder = out or study.out
+    template = Plan(
+        study.cells[0].workload,
+        folder,
+        [],
+        [],
+        jobs=jobs or os.cpu_count() or 1,
+        threads=threads,
+        cluster=cluster,
+        accelerator=accelerator,
+        precision=precision,
+        tensorboard=tensorboard,
+        command=command_line(),
+        keep=keep,
+        slurm=asked,
+    )
+    names = arm_names.split(",") if arm_names else None
+    console = make_console()
+    try:
+        plans, errors = [], {}
+        if study.is_matrix:
+            matrix.take(folder, study.name, study.quick, {cell.name: cell.axes for cell in study.cells}, template.command)
+        for cell in chosen:
+            try:
+                plans.append(prepare(plan_of(study, cell, template, data, names, seeds)))
+            except AhsarError as error:
+                if not study.is_matrix:
+                    raise
+                errors[cell.name] = str(error)  # one cell's error does not stop the others
+                console.print(f"[red]cell {cell.name}[/]: {error}", highlight=False)
+        if not plans:
+            raise ResultsError(f"no cell can run; the first, {chosen[0].name}: {errors[chosen[0].name]}")
+        with Progress(*_COLUMNS, console=console) as progress:
+            finish(plans, _shown(plans, progress, console))
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; finished trials are kept in {folder}: run the same command to go on") from None
+    if study.is_matrix:
+        show_matrix(folder)
+    else:
+        show_comparison(folder)
+
+
+_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TextColumn("{task.percentage:>3.0f} %"),
+    TimeElapsedColumn(),
+    TimeRemainingColumn(),
+)
+
+
+def _shown(plans: "Sequence[Prepared]", progress: Progress, console: Console) -> Any:
+    """Say what begins, and what shows how far it is: a bar over the steps of all trials, and the trials that failed."""
+    total = sum(len(one.plan.trials) for one in plans)
+    begun = total - sum(len(one.missing) for one in plans)
+    steps = [(one.plan.workload.budget.steps, len(one.plan.trials), len(one.missing)) for one in plans]
+    base = sum(budget * (trials - missing) for budget, trials, missing in steps)
+    for one in plans:
+        plan, spec = one.plan, one.plan.workload
+        console.print(
+            f"[bold]{spec.title}[/] ({spec.name}{', quick' if spec.quick else ''}, hash {spec.hash}): "
+            f"{len(plan.arms)} arms × {len(plan.seeds)} seeds, {spec.budget.steps} steps each, {plan.jobs} at a time"
+        )
+    all_steps = sum(budget * trials for budget, trials, _ in steps)
+    bar = progress.add_task(f"trials {begun}/{total}", total=all_steps, completed=base)
+    ended_count = begun
+
+    def update(done: dict[str, int], ended: list[dict[str, Any]]) -> None:
+        nonlocal ended_count
+        ended_count += len(ended)
+        for record in ended:
+            if record["status"] == "failed":
+                of = f"{record['workload']} " if len(plans) > 1 else ""
+                console.print(f"[red]trial {of}{record['trial']} failed[/]: {record['error']}", highlight=False)
+        progress.update(bar, completed=base + sum(done.values()), description=f"trials {ended_count}/{total}")
+
+    return update

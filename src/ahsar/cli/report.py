@@ -1,0 +1,83 @@
+"""`ahsar report`: the page of a comparison or a matrix, written anew from its trials."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ahsar.cli.console import console as make_console
+from ahsar.cli.options import Quick
+from ahsar.errors import ResultsError
+
+
+def report(
+    folders: Annotated[
+        list[str],
+        typer.Argument(help="Results folders, or workloads or matrices by name (runs/NAME); several give one combined page."),
+    ],
+    quick: Quick = False,
+    out: Annotated[Path | None, typer.Option("--out", help="A name's results folder; of several, the combined page's.")] = None,
+) -> None:
+    """Write summary.json, report.html and the pictures anew from the trials of finished comparisons, or a matrix's page."""
+    from ahsar.lab.report.comparison import page
+    from ahsar.lab.report.matrix import page as matrix_page
+    from ahsar.lab.results.matrix import is_matrix
+
+    several = len(folders) > 1
+    found = [folder_of(target, quick, None if several else out) for target in folders]
+    for folder in found:
+        if is_matrix(folder):
+            show_matrix(folder)
+        else:
+            make_console().print(page.write(folder))
+    if several:
+        make_console().print(matrix_page.combine(found, out or Path("runs/combined")))
+
+
+def folder_of(target: str, quick: bool, out: Path | None) -> Path:
+    """The results folder that a command line means: a folder, or that of a workload or matrix.
+
+    Raises:
+        ResultsError: there is none.
+    """
+    from ahsar.lab.spec import workload
+    from ahsar.lab.study import cells
+
+    folder = Path(target)
+    if not folder.is_dir() and (target.endswith(".toml") or target in (*workload.names(), *cells.names())):
+        folder = out or cells.load(target, quick).out
+    if not folder.is_dir():
+        raise ResultsError(f"{folder}: no such folder; give the --out of a comparison")
+    return folder
+
+
+def show_comparison(out: Path) -> None:
+    """Write a comparison's page and print its table, what it says and where it is.
+
+    Raises:
+        ResultsError: every trial failed.
+    """
+    from ahsar.lab.report.comparison import page, summary, words
+
+    console = make_console()
+    written = page.write(out)
+    found = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    console.print(summary.table(found, console.width))
+    for said in (words.headline(found), *words.findings(found)):
+        console.print(said, highlight=False)
+    console.print(f"report: {written.absolute()}", soft_wrap=True)
+    if not any(arm["n"] for arm in found["arms"].values()):
+        raise ResultsError(f"every trial failed; the errors are in {out / 'trials.jsonl'}")
+
+
+def show_matrix(out: Path) -> None:
+    """Write a matrix's page from the cells that ran, and print what it says and where it is."""
+    from ahsar.lab.report.matrix import page
+
+    console = make_console()
+    written = page.write(out)
+    found = json.loads((out / "matrix.json").read_text(encoding="utf-8"))
+    for said in (page.headline(found), *page.findings(found)):
+        console.print(said, highlight=False)
+    console.print(f"page: {written.absolute()}", soft_wrap=True)

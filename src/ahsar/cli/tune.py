@@ -1,0 +1,97 @@
+"""`ahsar tune`: the baseline's learning rate and the target of a workload, or of every cell of a matrix."""
+
+import json
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from ahsar.cli.console import console as make_console
+from ahsar.cli.console import each_cell
+from ahsar.cli.options import Cells, Interrupted, Jobs, Out, Quick, StudyData
+from ahsar.cli.options import Study as Name
+from ahsar.errors import WorkloadError
+from ahsar.files import write_whole
+
+if TYPE_CHECKING:
+    from ahsar.lab.study.cells import Cell
+
+
+def tune(
+    name: Name,
+    quick: Quick = False,
+    data: StudyData = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Baseline seeds from 1000 on; default: 5, of a matrix 2.")
+    ] = None,
+    rates: Annotated[
+        str | None,
+        typer.Option("--lr", help="Learning rates to try; default: 5e-4 to 2e-2; of a matrix on from those of its cells."),
+    ] = None,
+    cells: Cells = None,
+    out: Out = None,
+    jobs: Jobs = None,
+) -> None:
+    """Find the baseline's learning rate and the target to freeze, on seeds never compared; of a matrix, in OUT/tuned.toml."""
+    from ahsar.lab.study.cells import load
+    from ahsar.lab.study.tune import FIRST_SEED, LRS
+    from ahsar.lab.trial.ranks import refuse
+
+    refuse("tune")
+    try:
+        grid = None if rates is None else [float(rate) for rate in rates.split(",")]
+    except ValueError:
+        raise WorkloadError(f"--lr {rates!r}: give numbers with commas between, e.g. 1e-3,2e-3") from None
+    study = load(name, quick)
+    chosen = study.choose(cells)
+    numbers = range(FIRST_SEED, FIRST_SEED + (seeds or (2 if study.is_matrix else 5)))
+    if not study.is_matrix:
+        return _tune_workload(chosen[0], data, grid or LRS, numbers)
+    folder = out or study.out
+    try:
+        _tune_matrix(chosen, data, folder, jobs or os.cpu_count() or 1, grid, numbers)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; tuned cells are kept in {folder}: run the same command to go on") from None
+
+
+def _tune_workload(cell: "Cell", source: Path | None, lrs: Sequence[float], seeds: Sequence[int]) -> None:
+    """Print what the workload should freeze."""
+    import torch
+
+    from ahsar.lab.study.tune import tune
+
+    torch.set_num_threads(1)  # as a comparison's trials
+    console = make_console()
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console) as progress:
+        bar = progress.add_task("trials", total=len(lrs) * len(seeds))
+        found = tune(cell.workload, source, lrs, seeds, lambda: progress.advance(bar))
+    console.print_json(json.dumps(found))
+    if found["at_end"]:
+        console.print(f"the best learning rate, {found['lr']:g}, is at the end of those tried: try more with --lr")
+
+
+def _tune_matrix(
+    cells: "Sequence[Cell]", root: Path | None, out: Path, jobs: int, lrs: Sequence[float] | None, seeds: Sequence[int]
+) -> None:
+    """Try what `out`/tuning lacks, cells beside each other, and write `out`/tuned.toml, the file to keep beside the matrix."""
+    from ahsar.lab.study.tune import missing_rate, tune_cell, tuned, tuned_text
+
+    console = make_console()
+    files = {cell.name: out / "tuning" / f"{cell.name}.json" for cell in cells}
+    found: dict[str, dict] = {cell.name: {"rates": [], "trials": []} for cell in cells}
+    found |= {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.exists()}
+    missing = [cell for cell in cells if missing_rate(cell, found[cell.name], lrs) is not None]
+    calls = [(cell, partial(tune_cell, cell, cell.source(root), found[cell.name], lrs, seeds)) for cell in missing]
+    for cell, result in each_cell(calls, jobs, console):
+        found[cell.name] = result
+        write_whole(files[cell.name], json.dumps(result))
+        rates = sorted(result["rates"], key=lambda rate: rate["lr"])
+        said = " ".join(f"{rate['lr']:g}: {rate['best']:.3f}" for rate in rates)
+        console.print(f"{cell.name}: {said}", highlight=False)
+    frozen = {cell.name: tuned(cell, rates) for cell in cells if (rates := found[cell.name]["rates"])}
+    written = write_whole(out / "tuned.toml", tuned_text({"quick" if cells[0].workload.quick else "full": frozen}))
+    console.print(f"tuned: {written}; keep it beside the matrix as NAME.tuned.toml", soft_wrap=True)

@@ -1,0 +1,38 @@
+"""The results folder of a matrix: matrix-about.json says what it belongs to, and every cell has a results folder in it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ahsar.errors import ResultsError
+from ahsar.files import write_whole
+from ahsar.lab.results import provenance
+
+ABOUT = "matrix-about.json"
+
+
+def take(out: Path, name: str, quick: bool, cells: dict[str, dict[str, str]], command: str) -> None:
+    """Note what the folder belongs to: the matrix, its budget and its cells, each with the names of its axes.
+
+    Raises:
+        ResultsError: it holds another matrix, or this one with another budget.
+    """
+    if is_matrix(out):
+        known = about_of(out)
+        if (known.get("name"), known.get("quick")) != (name, quick):
+            raise ResultsError(f"{out} holds matrix {known.get('name')!r} of another budget or name: give another --out")
+    about = {"name": name, "quick": quick, "command": command, "cells": cells, "versions": provenance.versions()}
+    write_whole(out / ABOUT, json.dumps(about, indent=1))
+
+
+def about_of(out: Path) -> dict[str, Any]:
+    """What `take` noted; raises ResultsError if there is nothing."""
+    try:
+        return json.loads((out / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{out}: holds no matrix ({error}): give the --out of `ahsar compare MATRIX`") from None
+
+
+def is_matrix(out: Path) -> bool:
+    """Whether a folder holds the results of a matrix."""
+    return (out / ABOUT).exists()
