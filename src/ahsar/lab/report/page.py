@@ -4,8 +4,8 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from ahsar.lab.report.comparison.tables import parts
 from ahsar.lab.report.style import DPI
+from ahsar.lab.report.text import parts
 
 WIDEST = 12.0  # inches: a picture of this width fills the page
 
