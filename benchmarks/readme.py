@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 
 from ahsar.lab.report.comparison.summary import markdown
-from ahsar.lab.report.comparison.tables import count, markdown_table, speedup_words, times
 from ahsar.lab.report.comparison.words import findings, headline
 from ahsar.lab.report.matrix import page as matrix_page
+from ahsar.lab.report.text import count, markdown_table, speedup, times
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -86,7 +86,7 @@ def constants() -> str:
         cells = [
             path.parent.name,
             f"{best['scale']:g}",
-            *map(speedup_words, (best["speedup"], ours["speedup"], against["speedup"])),
+            *map(speedup, (best["speedup"], ours["speedup"], against["speedup"])),
         ]
         lines.append("| " + " | ".join([*cells, times(price) if price else "–"]) + " |\n")
     return "".join(lines)

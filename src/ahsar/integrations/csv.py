@@ -1,10 +1,11 @@
 """Rates, scales and gain in a CSV file, one number per row: every plotting tool reads it, and a resumed run goes on in it."""
 
 import csv
-import os
+import io
 from pathlib import Path
 
 from ahsar.errors import DataError
+from ahsar.files import write_whole
 from ahsar.homeostat import Homeostat
 from ahsar.integrations import readings
 
@@ -56,9 +57,8 @@ class CSVLogger:
         self._resumed = False
         header, *rows = self._complete_rows()
         self.file.close()
-        whole = self.path.with_name(f"{self.path.name}.new")
-        with whole.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([header, *(row for row in rows if int(row[0]) < step)])
-        os.replace(whole, self.path)
+        kept = io.StringIO(newline="")
+        csv.writer(kept).writerows([header, *(row for row in rows if int(row[0]) < step)])
+        write_whole(self.path, kept.getvalue())
         self.file = self.path.open("a", newline="", encoding="utf-8")
         self.writer = csv.writer(self.file)

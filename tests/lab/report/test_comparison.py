@@ -15,8 +15,9 @@ from ahsar.errors import ResultsError
 from ahsar.lab.report.comparison import page
 from ahsar.lab.report.comparison.figures import draw
 from ahsar.lab.report.comparison.summary import markdown, summarise, table
-from ahsar.lab.report.comparison.tables import header, parts, price_rows, rows
+from ahsar.lab.report.comparison.tables import header, price_rows, rows
 from ahsar.lab.report.comparison.words import findings, headline
+from ahsar.lab.report.text import parts
 from ahsar.lab.results.records import best_constant
 
 GRID = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)

@@ -9,6 +9,7 @@ from ahsar.lab.report.comparison.figures import draw, learning
 from ahsar.lab.report.comparison.summary import summarise
 from ahsar.lab.report.comparison.tables import rows
 from ahsar.lab.report.comparison.words import findings
+from ahsar.lab.report.text import arm_name
 from ahsar.lab.results.records import arms_of, best_rivals, rank
 from tests.lab.report.test_comparison import records, save, trial
 
@@ -17,9 +18,9 @@ EVERY = tuple(f"{rival}@{number:g}" for rival, grid in GRIDS.items() for number 
 
 def test_arms_are_told_apart() -> None:
     arms = [*PLACEBOS, *RIVALS]
-    assert len({style.colour(arm) for arm in arms}) == len({style.name(arm) for arm in arms}) == len(arms)
+    assert len({style.colour(arm) for arm in arms}) == len({arm_name(arm) for arm in arms}) == len(arms)
     assert len({str(style.DASHES.get(arm, "-")) for arm in arms[2:]}) == len(arms[2:])
-    assert style.name("rate-loss@0.1") == "rate-loss 0.1" and style.colour("rate-loss@0.1") == style.colour("rate-loss")
+    assert arm_name("rate-loss@0.1") == "rate-loss 0.1" and style.colour("rate-loss@0.1") == style.colour("rate-loss")
 
 
 def test_order_follows_the_placebos_then_the_number() -> None:

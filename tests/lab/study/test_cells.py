@@ -281,3 +281,23 @@ def test_learning_rates_go_on_from_the_better_end() -> None:
     assert after((1.0, 0.7), (0.5, 0.5), (2.0, 0.6)) is None  # the best lies between others
     assert after((1.0, 0.7), (0.5, 0.5), (2.0, 0.8)) == 4.0 and after((1.0, 0.7), (0.5, 0.8), (2.0, 0.6)) == 0.25
     assert after(*((2.0**i, float(i)) for i in range(-1, 5))) is None  # enough
+
+
+@pytest.mark.slow
+def test_kept_models_of_a_matrix_are_tested_on_corrupted_samples(tmp_path: Path) -> None:
+    path, out = write(tmp_path), tmp_path / "out"
+    where = [str(path), "--quick", "--out", str(out)]
+    options = ["--keep", "--cells", "digits-three-bptt", "--arms", "baseline,ahsar", "--seeds", "1", "--jobs", "1"]
+    commands = [
+        ["compare", *where, *options],
+        ["robustness", *where, "--limit", "20", "--corruptions", "fog", "--jobs", "1"],
+        ["report", str(out)],
+    ]
+    for words in commands:
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+    tested = json.loads((out / "digits-three-bptt" / "robustness.json").read_text())
+    assert (tested["samples"], tested["corruptions"], tested["severities"]) == (20, ["fog"], [3])
+    assert json.loads((out / "matrix.json").read_text())["ood"]["frozen"]["n"] == 1
+    again = CliRunner().invoke(app, ["robustness", str(out)])
+    assert "give its .toml file" in str(again.exception)  # a folder alone does not say where this matrix lies

@@ -7,6 +7,7 @@ from torch.optim import Optimizer
 
 from ahsar.errors import WorkloadError
 from ahsar.homeostat import Homeostat
+from ahsar.lab.arms.names import kind_of, number_of
 from ahsar.lab.spec.catalogue import MODELS, PARADIGMS, part
 from ahsar.lab.spec.workload import Workload
 
@@ -111,7 +112,7 @@ def build(name: str) -> Arm:
     """
     from ahsar.lab.arms import placebos
 
-    kind, _, number = with_number(name).partition("@")
+    kind, number = kind_of(with_number(name)), number_of(with_number(name))
     strength = _number(number)
     if name in ("baseline", "ahsar", "attached", "shuffled"):
         return {

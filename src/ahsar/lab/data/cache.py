@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ahsar.files import replacing
 
 Arrays = dict[str, np.ndarray]
 _HEAD = 1 << 16  # bytes of a source file that its key reads
@@ -56,15 +57,8 @@ def _read(path: Path) -> Arrays | None:
 
 def _write(path: Path, arrays: Arrays) -> None:
     """Write beside and rename, so that a reader or a second writer never meets half a file."""
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as file:
             np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-        os.replace(temporary, path)
     except OSError as error:
         warnings.warn(f"{path.parent}: cannot cache decoded data ({error}); set AHSAR_CACHE to a writable folder", stacklevel=2)
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.remove(temporary)

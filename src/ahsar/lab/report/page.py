@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ahsar.lab.report.style import DPI
+from ahsar.lab.report.text import parts
 
 WIDEST = 12.0  # inches: a picture of this width fills the page
 
@@ -18,12 +19,6 @@ def picture(path: Path) -> dict[str, Any]:
         "src": base64.b64encode(content).decode(),
         "width": min(100, round(100 * width / (WIDEST * DPI))),
     }
-
-
-def parts(cell: str) -> tuple[str, str]:
-    """A cell's number, and what qualifies it (interval, spread or ratio; may be empty), which goes to a second line."""
-    start = next((at for mark in (" [", " ±", " (") if (at := cell.find(mark)) > 0), len(cell))
-    return cell[:start], cell[start + 1 :]
 
 
 def render(content: dict[str, Any]) -> str:

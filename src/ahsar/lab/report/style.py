@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ahsar.files import write_whole
+from ahsar.lab.arms.names import kind_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,12 +45,7 @@ DPI = 150
 
 def colour(arm: str) -> str:
     """The colour of an arm; all constants share one, and all numbers of a rival."""
-    return COLOURS.get(arm.partition("@")[0], "#2A9D6F")
-
-
-def name(arm: str) -> str:
-    """The name of an arm in a picture."""
-    return {"ahsar": "AHSAR"}.get(arm, arm.replace("@", " "))
+    return COLOURS.get(kind_of(arm), "#2A9D6F")
 
 
 def figure(

@@ -11,6 +11,7 @@ import numpy as np
 
 from ahsar.errors import ResultsError
 from ahsar.lab.arms import RIVALS
+from ahsar.lab.arms.names import kind_of, number_of
 from ahsar.lab.results import stats
 from ahsar.lab.results.schema import Record, missing
 
@@ -66,7 +67,7 @@ def arms_of(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 def constant_scale(arm: str) -> float | None:
     """The scale of a constant arm (`constant@0.5` is 0.5), None for any other."""
-    name, _, scale = arm.partition("@")
+    name, scale = kind_of(arm), number_of(arm)
     return float(scale) if name == "constant" and scale else None
 
 
@@ -91,7 +92,7 @@ def best_constant(records: Iterable[Record]) -> str | None:
 
 def is_rival(arm: str) -> bool:
     """Whether an arm is a rival with its number, as `rate-loss@0.1` is."""
-    return arm.partition("@")[0] in RIVALS
+    return kind_of(arm) in RIVALS
 
 
 def best_rivals(records: Iterable[Record]) -> list[str]:
@@ -102,7 +103,7 @@ def best_rivals(records: Iterable[Record]) -> list[str]:
 
 def rank(arm: str) -> tuple[int, float, str]:
     """Sort key that puts arms in the order of the table, constants and each rival by their number."""
-    name, _, number = arm.partition("@")
+    name, number = kind_of(arm), number_of(arm)
     return (ORDER.index(name) if name in ORDER else len(ORDER), float(number or 0), arm)
 
 

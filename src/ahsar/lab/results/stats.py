@@ -4,12 +4,13 @@ One resampler serves every speed-up. It is the half-sample ("double or nothing")
 keeps every pair with probability ½, and the 2.5 % and 97.5 % quantiles of the statistic over the resamples bound it.
 Hartigan (1969) showed that these bounds invert the sign-flip test: the interval and the p-value agree, and where the
 arms are interchangeable within a pair the interval excludes 1 at the stated rate from 5 pairs on, where resampling
-with replacement covers too little. `tests/lab/test_stats.py` measures both error rates by simulation.
+with replacement covers too little. `tests/lab/results/test_stats.py` measures both error rates by simulation.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +30,10 @@ class Interval:
     estimate: float
     low: float
     high: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As pages and summaries hold it: `mean`, and `ci95`, a pair, or None where there are too few values."""
+        return {"mean": self.estimate, "ci95": (self.low, self.high) if np.isfinite(self.low) else None}
 
 
 @dataclass(frozen=True)

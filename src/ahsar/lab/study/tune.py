@@ -39,7 +39,7 @@ def tune(
 
     Args:
         report: called as each trial ends.
-        run_options: passed on to `trial.run`.
+        run_options: passed on to `run_trial`.
 
     Returns:
         `lr`, `target`; `at_end`: whether `lr` is at an end of `lrs`, so that more of them should be tried; `rates`:

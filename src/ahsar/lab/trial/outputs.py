@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ahsar.files import replacing
 from ahsar.homeostat import Homeostat
 from ahsar.lab.data import Splits
 from ahsar.lab.spec.workload import Workload
@@ -27,9 +28,9 @@ def digest(model: nn.Module) -> str:
 def keep(path: Path, workload: Workload, splits: Splits, model: nn.Module, homeostat: Homeostat | None) -> None:
     """Write the file that `ahsar bake` reads."""
     about = {"workload": asdict(workload), "sample_shape": list(splits.sample_shape), "classes": splits.classes}
-    path.parent.mkdir(parents=True, exist_ok=True)
     state = None if homeostat is None else homeostat.state_dict()
-    torch.save({"model": model.state_dict(), "homeostat": state, "about": about}, path)
+    with replacing(path) as file:
+        torch.save({"model": model.state_dict(), "homeostat": state, "about": about}, file)
 
 
 def logger(folder: Path | None, name: str) -> Callable[[dict[str, Any], Homeostat | None], None]:

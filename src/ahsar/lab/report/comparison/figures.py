@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ahsar.lab.arms.names import kind_of
 from ahsar.lab.report import style
 from ahsar.lab.report.comparison.heatmaps import layers
-from ahsar.lab.report.comparison.tables import count
 from ahsar.lab.report.curves import middle_half, steps_of
+from ahsar.lab.report.text import arm_name, count
 from ahsar.lab.results import stats
 from ahsar.lab.results.records import Record, arms_of, best_constant, best_rivals, column, constant_scale, is_rival, known
 
@@ -60,7 +61,7 @@ def learning(arms: Arms) -> "Figure":
             if not is_rival(arm):  # their bands would hide the lines
                 ax.fill_between(where, low, high, color=style.colour(arm), alpha=0.13, linewidth=0)
             if ax is axes[1]:
-                ends.append((float(middle[-1]), style.name(arm), style.colour(arm)))
+                ends.append((float(middle[-1]), arm_name(arm), style.colour(arm)))
     for ax in axes:
         ax.axhline(first["target"], color=style.SOFT, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
         ax.margins(x=0)
@@ -94,7 +95,7 @@ def survival(arms: Arms) -> "Figure":
         steps, left = stats.survival(times, budget)
         _line(ax, arm, steps, left, drawstyle="steps-post")
         reached = int((~np.isnan(times)).sum())
-        ends.append((float(left[-1]), f"{style.name(arm)}: {reached} of {len(trials)} reached", style.colour(arm)))
+        ends.append((float(left[-1]), f"{arm_name(arm)}: {reached} of {len(trials)} reached", style.colour(arm)))
     ax.set(xlim=(0, budget), ylim=(-0.03, 1.05))
     ax.axhline(0.5, color=style.SOFT, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
     ax.annotate("half", (budget, 0.5), xytext=(-4, 3), textcoords="offset points", ha="right", fontsize=8.5, color=style.SOFT)
@@ -143,7 +144,7 @@ def spikes(arms: Arms) -> "Figure":
         ink = style.colour(arm)
         ax.scatter(*found.T, s=14, color=ink, alpha=0.18 if arm in constants else 0.4, linewidth=0, zorder=2)
         if arm not in constants:
-            ax.scatter(*means[arm], s=95, color=ink, edgecolor="white", linewidth=1.2, zorder=4, label=style.name(arm))
+            ax.scatter(*means[arm], s=95, color=ink, edgecolor="white", linewidth=1.2, zorder=4, label=arm_name(arm))
     ax.margins(y=0.1)
     ax.grid(axis="x", color=style.FAINT, linewidth=0.6)
     legend = ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5), labelcolor=style.INK)
@@ -178,7 +179,7 @@ def scales(arms: Arms) -> "Figure":
                 level = float(np.mean(values))
                 ax.axhline(level, color=style.colour(arm), linewidth=1.4, linestyle=style.DASHES["constant"], zorder=2)
                 ax.plot(found.get(arm, 1.0), level, "D", color=style.colour(arm), markersize=7, zorder=4)
-                ends.append((level, style.name(arm), style.colour(arm)))
+                ends.append((level, arm_name(arm), style.colour(arm)))
         ax.set_xscale("log")
         ax.set_xticks(grid, [f"{scale:g}" for scale in grid])
         ax.minorticks_off()
@@ -199,7 +200,7 @@ def _empty(made: "Figure", axes: "Sequence[Axes]") -> "Figure":
 
 def _line(ax: "Axes", arm: str, x: np.ndarray, y: np.ndarray, **options: Any) -> None:
     wide, level = (2.4, 4) if arm == "ahsar" else (1.3, 2.5) if is_rival(arm) else (1.8, 3)
-    dashes = style.DASHES.get(arm.partition("@")[0], "-")
+    dashes = style.DASHES.get(kind_of(arm), "-")
     ax.plot(x, y, color=style.colour(arm), linewidth=wide, linestyle=dashes, zorder=level, **options)
 
 

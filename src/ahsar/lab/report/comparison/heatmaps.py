@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ahsar.lab.report import style
+from ahsar.lab.report.text import arm_name
 from ahsar.lab.results.records import Record
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def layers(arms: dict[str, list[Record]]) -> "Figure":
     for ax, (arm, key, title) in zip(axes, panels, strict=True):
         grid = grids[arm, key]
         if not grid or not np.isfinite(grid[2]).any():
-            style.placeholder(ax, f"No finished trial\nof {style.name(arm)}")
+            style.placeholder(ax, f"No finished trial\nof {arm_name(arm)}")
             continue
         names, steps, values = grid
         mesh = ax.pcolormesh(_edges(steps), np.arange(len(names) + 1) - 0.5, values, **_colours(key, values, top))

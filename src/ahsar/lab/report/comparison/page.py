@@ -1,7 +1,6 @@
 """The page of a comparison."""
 
 import json
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +38,7 @@ def write(out: Path) -> Path:
         page = render(_content(summary, pictures))
         (out / "scales.png").unlink(missing_ok=True)  # the one picture that not every comparison has
         for picture in pictures:
-            os.replace(picture, out / picture.name)
+            write_whole(out / picture.name, picture.read_bytes())
     write_whole(out / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return write_whole(out / "report.html", page)
 

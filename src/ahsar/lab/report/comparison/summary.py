@@ -110,7 +110,7 @@ class _Comparison:
             "mean_steps_restricted": stats.restricted_mean(steps, self.budget),
             "speedup": None,
             "seconds_speedup": None,
-            "final_test": _interval(stats.mean_interval(final)),
+            "final_test": stats.mean_interval(final).to_dict(),
             "final_test_difference": None,
             "mean_rate": _mean(rows, "mean_rate"),
             "spikes": _mean(rows, "spikes"),
@@ -127,7 +127,7 @@ class _Comparison:
         within = self.sign * gap.estimate >= -self.margin
         worst = gap.low if self.sign > 0 else -gap.high
         row["final_test_difference"] = {
-            **_interval(gap),
+            **gap.to_dict(),
             "within_margin": bool(within),
             "settled": bool(worst >= -self.margin),
         }
@@ -186,10 +186,6 @@ def _ratio(ours: list[float | None], theirs: list[float | None]) -> float | None
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
     below = sum(b for _, b in pairs)
     return sum(a for a, _ in pairs) / below if below else None
-
-
-def _interval(found: stats.Interval) -> dict[str, Any]:
-    return {"mean": found.estimate, "ci95": (found.low, found.high) if math.isfinite(found.low) else None}
 
 
 def plain(value: Any) -> Any:

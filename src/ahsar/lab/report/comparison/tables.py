@@ -1,23 +1,15 @@
 """The table of a summary, in plain words: once for the terminal, once for Markdown, once for the page."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-from ahsar.lab.report.page import parts
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+from ahsar.lab.report.text import arm_name, count, markdown_table, parts, speedup, spread, times
+
 Summary = dict[str, Any]
 
-NAMES = {
-    "baseline": "baseline",
-    "ahsar": "AHSAR",
-    "constant": "constant",
-    "shuffled": "shuffled",
-    "attached": "attached",
-}
 _WIDE = ("in seconds", "gap", "ACs")
 NOTE = (
     "Speed-up: baseline / arm, paired by seed, with its 95 % interval; ✓ marks an arm that is faster, ≥ and ≤ bounds. "
@@ -31,11 +23,6 @@ PRICE_NOTE = (
     "MACs: multiplications and additions of inputs that are no spikes. Energy proxy: 0.9 pJ per AC and 4.6 pJ per MAC (32 bit, "
     "45 nm, Horowitz 2014); batch norm, pooling, neuron dynamics and memory are left out."
 )
-
-
-def label(arm: str, row: dict[str, Any]) -> str:
-    """An arm's name as it is shown."""
-    return f"constant {row['scale']:g}" if row.get("scale") is not None else NAMES.get(arm, arm.replace("@", " "))
 
 
 def header(summary: Summary) -> list[str]:
@@ -63,7 +50,7 @@ def price_rows(summary: Summary) -> list[list[str]]:
         ratios = [a / b if arm != "baseline" and a is not None and b else None for a, b in zip(ours, reference, strict=True)]
         shown = ["–" if ours[0] is None else f"{ours[0]:.3f}", *map(count, ours[1:4]), _joules(ours[4])]
         priced = [cell + _priced(ratio) for cell, ratio in zip(shown, ratios, strict=True)]
-        cells.append([label(arm, row), _spread(row["final_test"], ".3f"), *priced])
+        cells.append([_label(arm, row), spread(row["final_test"], ".3f"), *priced])
     return cells
 
 
@@ -95,44 +82,15 @@ def markdown(summary: Summary, *, grid: bool = False) -> str:
     return markdown_table(header(summary), grid_rows(summary) if grid else rows(summary))
 
 
-def markdown_table(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """Any table in Markdown: the first column left, the others right."""
-    lines = [titles, ["---", *["---:"] * (len(titles) - 1)], *cells]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
 def target_words(summary: Summary) -> str:
     """The target and the budget, as in "accuracy ≥ 0.9 within 300 steps"."""
     sign = "≥" if summary["higher_is_better"] else "≤"
     return f"validation {summary['metric']} {sign} {summary['target']:g} within {summary['budget']:g} steps"
 
 
-def times(value: float) -> str:
-    """A ratio as "1.83×": three digits below 10, then fewer."""
-    return f"{value:.2f}×" if value < 10 else f"{value:.1f}×" if value < 100 else f"{value:.0f}×"
-
-
-def count(value: float | None) -> str:
-    """A large number as "1.2 M"."""
-    if value is None:
-        return "–"
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
-
-
-def speedup_words(found: dict[str, Any] | None) -> str:
-    """A speed-up with its interval, as in "1.83× ✓ [1.52–2.20]"."""
-    if found is None:
-        return "–"
-    if found["median"] is None:
-        return "neither" if found["n"] else "no pairs"
-    bound = "≥ " if not found["reached_baseline"] else "≤ " if not found["reached_controlled"] else ""
-    text = bound + times(found["median"]) + (" ✓" if found["faster"] else "")
-    if found["ci95"]:
-        text += f" [{times(found['ci95'][0])[:-1]}–{times(found['ci95'][1])[:-1]}]"
-    return text
+def _label(arm: str, row: dict[str, Any]) -> str:
+    """An arm's name, of the best constant with its scale."""
+    return arm_name(arm if row.get("scale") is None else f"constant@{row['scale']:g}")
 
 
 def _cells(arm: str, row: dict[str, Any]) -> list[str]:
@@ -140,13 +98,13 @@ def _cells(arm: str, row: dict[str, Any]) -> list[str]:
     price = row["pareto"] or {}
     acs = row["synops"]["acs"]
     return [
-        label(arm, row),
+        _label(arm, row),
         f"{row['reached']}/{row['n']}" + (f" ({row['failed']} failed)" if row["failed"] else ""),
         f"{steps:g}" if steps is not None else "never" if row["n"] else "–",
-        speedup_words(row["speedup"]),
-        speedup_words(row["seconds_speedup"]),
-        _spread(row["final_test"], ".3f"),
-        _spread(row["final_test_difference"], "+.3f"),
+        speedup(row["speedup"]),
+        speedup(row["seconds_speedup"]),
+        spread(row["final_test"], ".3f"),
+        spread(row["final_test_difference"], "+.3f"),
         "–" if row["mean_rate"] is None else f"{row['mean_rate']:.3f}" + _priced(price.get("mean_rate")),
         count(acs) + _priced(price.get("acs")),
     ]
@@ -173,14 +131,6 @@ def _folded(cell: str) -> "Text":
 
     number, more = parts(cell)
     return Text.assemble(number, ("\n" + more, "dim") if more else "")
-
-
-def _spread(found: dict[str, Any] | None, form: str) -> str:
-    """A mean with the half-width of its (symmetric) interval."""
-    if found is None or found["mean"] is None:
-        return "–"
-    half = f" ±{(found['ci95'][1] - found['ci95'][0]) / 2:.3f}" if found["ci95"] else ""
-    return f"{found['mean']:{form}}{half}"
 
 
 def _priced(ratio: float | None) -> str:

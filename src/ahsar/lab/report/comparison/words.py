@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from ahsar.lab.report.comparison.tables import Summary, target_words, times
+from ahsar.lab.arms.names import kind_of, number_of
+from ahsar.lab.report.comparison.tables import Summary, target_words
+from ahsar.lab.report.text import in_words, ratio, signed, times
 
 Row = dict[str, Any]
 FEWEST = 5  # pairs from which an interval decides
@@ -72,7 +74,7 @@ def _final(summary: Summary, ahsar: Row, baseline: Row) -> str:
     gap = ahsar["final_test_difference"]
     if gap is None or gap["mean"] is None:
         return ""  # no pair has both
-    spread = f", 95 % interval {gap['ci95'][0]:+.3f} to {gap['ci95'][1]:+.3f}" if gap["ci95"] else ""
+    spread = in_words(gap["ci95"], signed, ", ")
     text = (
         f"Final test {summary['metric']}: {ahsar['final_test']['mean']:.3f} against the baseline's "
         f"{baseline['final_test']['mean']:.3f} (difference {gap['mean']:+.3f}{spread})."
@@ -102,8 +104,8 @@ def _rival(summary: Summary, name: str) -> str:
         picked = f", picked from {tried} after the fact" if tried > 1 else ""
         rival = f"the best constant scale ({summary['arms']['constant']['scale']:g}{picked})"
     elif name != "shuffled":
-        kind, _, number = name.partition("@")
-        tried = sum(arm.partition("@")[0] == kind for arm in summary["arms"])
+        kind, number = kind_of(name), number_of(name)
+        tried = sum(kind_of(arm) == kind for arm in summary["arms"])
         rival = f"{kind} ({number}{f', picked from {tried} after the fact' if tried > 1 else ''})"
     if found is None:
         return ""
@@ -161,9 +163,7 @@ def _size(found: Row) -> str:
 
 
 def _interval(found: Row) -> str:
-    if not found["ci95"]:
-        return "too few pairs for an interval"
-    return f"95 % interval {times(found['ci95'][0])[:-1]} to {times(found['ci95'][1])[:-1]}"
+    return in_words(found["ci95"], ratio) or "too few pairs for an interval"
 
 
 def _capital(text: str) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ahsar.lab.arms.names import kind_of
 from ahsar.lab.results import stats
 
 SCHEMA = 1
@@ -36,7 +37,7 @@ def _gaps(cells: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
     """One row of the corrupted samples over the cells that have it, and whether it wins, ties (within 0.01) or loses there."""
     gaps = [gap for cell in cells.values() if cell["ood"] and (gap := cell["ood"][name]) is not None]
     counts = [sum(gap > 0.01 for gap in gaps), sum(abs(gap) <= 0.01 for gap in gaps), sum(gap < -0.01 for gap in gaps)]
-    return {"n": len(gaps), "difference": _interval(stats.mean_interval(gaps)), "wins_ties_losses": counts}
+    return {"n": len(gaps), "difference": stats.mean_interval(gaps).to_dict(), "wins_ties_losses": counts}
 
 
 def _cell(summary: dict[str, Any], robust: dict[str, Any] | None) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def _cell(summary: dict[str, Any], robust: dict[str, Any] | None) -> dict[str, A
     against: dict[str, Any] = {}
     if arms.get("baseline") and arms.get("ahsar"):
         against["baseline"] = arms["ahsar"]
-    against.update({key.partition("@")[0]: row for key, row in summary["against"].items()})
+    against.update({kind_of(key): row for key, row in summary["against"].items()})
     keys = ("speedup", "seconds_speedup", "final_test_difference", "pareto")
     return {
         **{key: summary[key] for key in ("workload_hash", "metric", "target", "budget", "seeds", "best_constant", "failures")},
@@ -70,9 +71,9 @@ def _opponent(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "n": len(rows),
         "steps": _mean(rows, "speedup"),
         "seconds": _mean(rows, "seconds_speedup"),
-        "final_test_difference": _interval(
-            stats.mean_interval([g for r in rows.values() if (g := r["final_test_difference"]["mean"]) is not None])
-        ),
+        "final_test_difference": stats.mean_interval(
+            [g for r in rows.values() if (g := r["final_test_difference"]["mean"]) is not None]
+        ).to_dict(),
         "rate": _geometric([(row["pareto"] or {}).get("mean_rate") for row in rows.values()]),
         "wins_ties_losses": speed,
         "after_holm": sure,
@@ -88,10 +89,6 @@ def _geometric(ratios: list[float | None]) -> dict[str, Any]:
     got = stats.geometric_mean([math.nan if ratio is None or ratio <= 0 else ratio for ratio in ratios])
     ci95 = (got.low, got.high) if math.isfinite(got.low) else None
     return {"mean": got.estimate, "ci95": ci95, "p_value": got.p_value, "n": got.n}
-
-
-def _interval(got: stats.Interval) -> dict[str, Any]:
-    return {"mean": got.estimate, "ci95": (got.low, got.high) if math.isfinite(got.low) else None}
 
 
 def _ood(robust: dict[str, Any] | None) -> dict[str, Any] | None:

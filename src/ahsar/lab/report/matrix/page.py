@@ -7,11 +7,12 @@ from typing import Any
 
 from ahsar.errors import ResultsError
 from ahsar.files import write_whole
+from ahsar.lab.arms.names import number_of
 from ahsar.lab.report.comparison.summary import plain, summarise
-from ahsar.lab.report.comparison.tables import label, markdown_table, speedup_words, times
 from ahsar.lab.report.matrix import forest
 from ahsar.lab.report.matrix.numbers import combined
 from ahsar.lab.report.page import picture, render
+from ahsar.lab.report.text import arm_name, markdown_table, mean_gap, mean_ratio, signed, speedup, times
 from ahsar.lab.results import stats
 from ahsar.lab.results.matrix import about_of
 from ahsar.lab.results.records import read
@@ -99,19 +100,7 @@ def _write(out: Path, stem: str, found: dict[str, Any], title: str, first: dict[
 
 
 def _title(opponent: str) -> str:
-    return "best constant scale" if opponent == "constant" else label(opponent, {})
-
-
-def _ratio_words(got: dict[str, Any]) -> str:
-    if got["mean"] is None:
-        return "–"
-    return times(got["mean"]) + (f" [{times(got['ci95'][0])[:-1]}–{times(got['ci95'][1])[:-1]}]" if got["ci95"] else "")
-
-
-def _gap_words(got: dict[str, Any] | None) -> str:
-    if got is None or got["mean"] is None:
-        return "–"
-    return f"{got['mean']:+.3f}" + (f" [{got['ci95'][0]:+.3f} to {got['ci95'][1]:+.3f}]" if got.get("ci95") else "")
+    return "best constant scale" if opponent == "constant" else arm_name(opponent)
 
 
 def _content(found: dict[str, Any], title: str, facts: dict[str, str]) -> dict[str, Any]:
@@ -133,7 +122,7 @@ def _content(found: dict[str, Any], title: str, facts: dict[str, str]) -> dict[s
     ]
     if rivals:
         rows = [
-            [name, *(speedup_words(c["against"][key]["speedup"]) if key in c["against"] else "" for key in rivals)]
+            [name, *(speedup(c["against"][key]["speedup"]) if key in c["against"] else "" for key in rivals)]
             for name, c in found["cells"].items()
             if any(key in c["against"] for key in rivals)
         ]
@@ -155,10 +144,10 @@ def opponent_rows(found: dict[str, Any]) -> list[list[str]]:
         [
             _title(key),
             str(row["n"]),
-            _ratio_words(row["steps"]),
+            mean_ratio(row["steps"]),
             f"{row['steps']['p_holm']:.2g}",
-            _ratio_words(row["seconds"]),
-            _gap_words(row["final_test_difference"]),
+            mean_ratio(row["seconds"]),
+            mean_gap(row["final_test_difference"]),
             times(row["rate"]["mean"]) if row["rate"]["mean"] else "–",
             "/".join(map(str, row["wins_ties_losses"])),
             "/".join(map(str, row["after_holm"])),
@@ -174,17 +163,17 @@ def _row(name: str, cell: dict[str, Any]) -> list[str]:
     if not base or not ours or not against:
         return [name, *["–"] * 8]
     constant = cell["against"].get("constant")
-    scale = (cell["best_constant"] or "").partition("@")[2]
+    scale = number_of(cell["best_constant"] or "")
     return [
         name,
         f"{base['reached']}, {ours['reached']} of {ours['n']}",
-        speedup_words(against["speedup"]),
-        speedup_words(against["seconds_speedup"]),
-        f"{speedup_words(constant['speedup'])} ({scale})" if constant else "–",
+        speedup(against["speedup"]),
+        speedup(against["seconds_speedup"]),
+        f"{speedup(constant['speedup'])} ({scale})" if constant else "–",
         f"{base['final_test']['mean']:.3f} → {ours['final_test']['mean']:.3f}",
-        f"{against['final_test_difference']['mean']:+.3f}",
+        signed(against["final_test_difference"]["mean"]),
         times(against["pareto"]["mean_rate"]) if (against["pareto"] or {}).get("mean_rate") else "–",
-        f"{cell['ood']['frozen']:+.3f}" if cell["ood"] else "–",
+        signed(cell["ood"]["frozen"]) if cell["ood"] else "–",
     ]
 
 
@@ -196,8 +185,8 @@ def headline(found: dict[str, Any]) -> str:
     win, tie, loss = row["wins_ties_losses"]
     sure = row["after_holm"]
     return (
-        f"Over {row['n']} cells AHSAR reached the target {_ratio_words(row['steps'])} as fast as the baseline in steps and "
-        f"{_ratio_words(row['seconds'])} in seconds (geometric means): faster in {win}, level in {tie}, slower in {loss}; "
+        f"Over {row['n']} cells AHSAR reached the target {mean_ratio(row['steps'])} as fast as the baseline in steps and "
+        f"{mean_ratio(row['seconds'])} in seconds (geometric means): faster in {win}, level in {tie}, slower in {loss}; "
         f"after Holm's correction {sure[0]} of these wins and {sure[2]} of these losses stand by themselves."
     )
 
@@ -210,15 +199,15 @@ def findings(found: dict[str, Any]) -> list[str]:
         ratio = row["steps"]["mean"]
         verdict = "not shown to differ" if not sure else "faster" if ratio and ratio > 1 else "slower"
         said.append(
-            f"Against {_title(key)}, {row['n']} cell{'s' * (row['n'] != 1)}: {_ratio_words(row['steps'])} in steps ({verdict}; "
-            f"Holm over opponents, p = {row['steps']['p_holm']:.2g}), final test {_gap_words(row['final_test_difference'])}, "
+            f"Against {_title(key)}, {row['n']} cell{'s' * (row['n'] != 1)}: {mean_ratio(row['steps'])} in steps ({verdict}; "
+            f"Holm over opponents, p = {row['steps']['p_holm']:.2g}), final test {mean_gap(row['final_test_difference'])}, "
             f"{times(row['rate']['mean']) if row['rate']['mean'] else '–'} its firing rate."
         )
     for key, text in OOD.items():
         got = found["ood"][key]
         if got["n"]:
             said.append(
-                f"Under corruptions, over {got['n']} cells, {text}: {_gap_words(got['difference'])} in accuracy against the "
+                f"Under corruptions, over {got['n']} cells, {text}: {mean_gap(got['difference'])} in accuracy against the "
                 f"baseline; better, level (within 0.01) and worse in {'/'.join(map(str, got['wins_ties_losses']))}."
             )
     pairs = min((len(cell["seeds"]) for cell in found["cells"].values()), default=0)

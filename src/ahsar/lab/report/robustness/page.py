@@ -9,8 +9,8 @@ import numpy as np
 
 from ahsar.files import write_whole
 from ahsar.lab.report import page
-from ahsar.lab.report.style import name as arm_name
 from ahsar.lab.report.style import save
+from ahsar.lab.report.text import arm_name, in_words, signed, spread
 from ahsar.lab.results import stats
 from ahsar.lab.results.records import constant_scale, rank
 
@@ -54,14 +54,14 @@ def summarise(measured: dict[str, Any]) -> dict[str, Any]:
             "arm": key[0],
             "mode": key[1],
             "label": label(*key),
-            "clean": _interval(clean(key)),
-            "mean": _interval(column(key, everything)),
-            "clean_gap": _interval(clean(key) - clean(base)),
-            "gap": _interval(column(key, everything) - column(base, everything)),
-            "own_gap": _interval(column(key, everything) - column((key[0], "frozen"), everything)),
-            "rival_gap": _interval(column(key, everything) - column(rival, everything)) if rival in keys else None,
-            "corruptions": {n: _interval(column(key, lambda c, n=n: c[0] == n)) for n in measured["corruptions"]},
-            "severities": {str(s): _interval(column(key, lambda c, s=s: c[1] == s)) for s in measured["severities"]},
+            "clean": _mean(clean(key)),
+            "mean": _mean(column(key, everything)),
+            "clean_gap": _mean(clean(key) - clean(base)),
+            "gap": _mean(column(key, everything) - column(base, everything)),
+            "own_gap": _mean(column(key, everything) - column((key[0], "frozen"), everything)),
+            "rival_gap": _mean(column(key, everything) - column(rival, everything)) if rival in keys else None,
+            "corruptions": {n: _mean(column(key, lambda c, n=n: c[0] == n)) for n in measured["corruptions"]},
+            "severities": {str(s): _mean(column(key, lambda c, s=s: c[1] == s)) for s in measured["severities"]},
         }
         for key in keys
     ]
@@ -92,7 +92,7 @@ def label(arm: str, mode: str) -> str:
 def main_rows(summary: dict[str, Any]) -> list[list[str]]:
     """Cells of the main table, under `main_header`."""
     return [
-        [row["label"], *(_words(row[key]) for key in ("clean", "mean")), _gap(row), *map(_words, row["severities"].values())]
+        [row["label"], *(spread(row[key]) for key in ("clean", "mean")), _gap(row), *map(spread, row["severities"].values())]
         for row in summary["rows"]
     ]
 
@@ -148,18 +148,11 @@ def _verdict(gap: Row, rival: str = "the baseline") -> str:
 
 
 def _range(gap: Row) -> str:
-    spread = f", 95 % interval {gap['ci95'][0]:+.3f} to {gap['ci95'][1]:+.3f}" if gap["ci95"] else ""
-    return f" (difference {gap['mean']:+.3f}{spread})"
+    return f" (difference {signed(gap['mean'])}{in_words(gap['ci95'], signed, ', ')})"
 
 
-def _interval(values: np.ndarray) -> Row:
-    found = stats.mean_interval(values)
-    return {"mean": found.estimate, "ci95": [found.low, found.high] if len(values) > 1 else None}
-
-
-def _words(found: Row, form: str = ".3f") -> str:
-    half = f" ±{(found['ci95'][1] - found['ci95'][0]) / 2:.3f}" if found["ci95"] else ""
-    return f"{found['mean']:{form}}{half}"
+def _mean(values: np.ndarray) -> Row:
+    return stats.mean_interval(values).to_dict()
 
 
 def _gap(row: Row) -> str:
@@ -167,12 +160,12 @@ def _gap(row: Row) -> str:
         return "–"
     low, high = row["gap"]["ci95"] or (0, 0)
     mark = " ✓" if low > 0 else " ✗" if high < 0 else ""
-    return _words(row["gap"], "+.3f") + mark
+    return spread(row["gap"], "+.3f") + mark
 
 
 def _content(summary: dict[str, Any], picture: Path) -> dict[str, Any]:
     name = summary["workload"] + (" (quick)" if summary["quick"] else "")
-    each = [[row["label"], *(_words(found) for found in row["corruptions"].values())] for row in summary["rows"]]
+    each = [[row["label"], *(spread(found) for found in row["corruptions"].values())] for row in summary["rows"]]
     headline, *rest = findings(summary)
     return {
         "title": f"AHSAR on corrupted {name}",
