@@ -81,8 +81,10 @@ def test_scalers_in_the_weights_leave_the_function_as_it_was(batch_norm: bool) -
     stock: Any = FXConverter(RateCodingRecipe([x])).convert(twin)
     ours = conversion.convert(twin, model, x, 12).eval()
     functional.set_step_mode(stock.eval(), "m")
-    torch.testing.assert_close(ours(x), stock(x.expand(12, *x.shape)), atol=1e-4, rtol=1e-4)
-    assert all(((s == 0) | (s == 1)).all() for s in recorded(ours, x))
+    # not the samples that gave the scales: the largest activation meets its threshold exactly, so rounding decides
+    seen = 0.97 * x
+    torch.testing.assert_close(ours(seen), stock(seen.expand(12, *seen.shape)), atol=1e-4, rtol=1e-4)
+    assert all(((s == 0) | (s == 1)).all() for s in recorded(ours, seen))
 
 
 def test_a_vgg_is_converted_too() -> None:
