@@ -68,12 +68,32 @@ class ExportError(AhsarError):
 
 
 class WorkloadError(AhsarError):
-    """A workload, an arm or one of its fields is unknown or out of range."""
+    """A workload, an arm or one of its fields is unknown or out of range.
+
+    >>> from ahsar.lab import arms
+    >>> arms.build("magic")
+    Traceback (most recent call last):
+    ahsar.errors.WorkloadError: unknown arm 'magic': choose from ...
+    """
 
 
 class DataError(AhsarError):
-    """A data file is missing, unreadable or not what its workload expects."""
+    """A data file is missing, unreadable or not what its workload expects.
+
+    >>> from ahsar.lab import data
+    >>> from ahsar.lab.spec import workload
+    >>> data.load(workload.load("fashion"), "no/such/folder")
+    Traceback (most recent call last):
+    ahsar.errors.DataError: ...no/such/folder...
+    """
 
 
 class ResultsError(AhsarError):
-    """A results folder is not usable for what was asked."""
+    """A results folder is not usable for what was asked.
+
+    >>> from pathlib import Path
+    >>> from ahsar.lab.results.records import read
+    >>> read(Path("no/such/folder"))
+    Traceback (most recent call last):
+    ahsar.errors.ResultsError: ...no/such/folder...
+    """
