@@ -80,7 +80,7 @@ class CompiledCopy(Copy):
         super().__init__(model, None, x, y)
         compiled, attached = kind.startswith("compiled"), kind.endswith("attached")
         if attached:
-            self.homeostat = ahsar.attach(model, self.optimizer, compile=compiled)
+            self.homeostat = ahsar.attach(model, self.optimizer, compile=compiled, layers="all")
         self.start = model.start
         if compiled:
             self.model = torch.compile(model, backend=backend, fullgraph=True)  # type: ignore[assignment]

@@ -68,7 +68,7 @@ def eager(cases: list[Case]) -> str:
 
 def attached(case: Case, **options: Any) -> tuple[Any, ahsar.Homeostat]:
     module = case.module()
-    return module, ahsar.attach(nn.ModuleDict({"layer": module}), config=ahsar.Config(set_point=0.05), **options)
+    return module, ahsar.attach(nn.ModuleDict({"layer": module}), config=ahsar.Config(set_point=0.05), layers="all", **options)
 
 
 def outputs(case: Case, module: Any) -> list[torch.Tensor]:

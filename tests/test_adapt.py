@@ -189,7 +189,7 @@ def test_compiled_forwards_follow_as_eager_ones() -> None:
     for compiled in (False, True):
         torch._dynamo.reset()
         model = models.build("buffer", boost=3.0)
-        homeostat = ahsar.attach(model, compile=compiled)
+        homeostat = ahsar.attach(model, compile=compiled, layers="all")
         model.eval()
         run = torch.compile(model, backend="eager") if compiled else model
         with torch.no_grad():

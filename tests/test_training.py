@@ -189,7 +189,7 @@ def test_activation_checkpointing_changes_nothing(kind: str, reentrant: bool) ->
 def test_truncated_backpropagation_through_time() -> None:
     model = models.build("steps")
     optimizer = models.adam(model)
-    counter, homeostat, reference = models.Counter(model), ahsar.attach(model, optimizer), Reference(2, Config())
+    counter, homeostat, reference = models.Counter(model), ahsar.attach(model, optimizer, layers="all"), Reference(2, Config())
     x, y = models.batch(0)
     for chunk in range(8):
         optimizer.zero_grad()
@@ -358,7 +358,7 @@ def test_a_module_used_twice_counts_both_uses() -> None:
     model = Shared()
     seen: list[Any] = []
     model.twice.register_forward_hook(lambda module, _, output: seen.append(output))
-    homeostat = ahsar.attach(model)
+    homeostat = ahsar.attach(model, layers="all")
     model(models.batch(0)[0])
     homeostat.step()
     assert list(homeostat.rates) == ["twice", "sometimes"]
@@ -367,7 +367,7 @@ def test_a_module_used_twice_counts_both_uses() -> None:
 
 def test_a_layer_that_misses_an_update_keeps_its_rate() -> None:
     model, config = Shared(), Config(diffusion=0.0, leak=0.0)
-    homeostat = ahsar.attach(model, config=config)
+    homeostat = ahsar.attach(model, config=config, layers="all")
     model(models.batch(0)[0])
     homeostat.step()
     rate, sizes = homeostat.rates["sometimes"], homeostat.state.sizes.tolist()
@@ -397,7 +397,7 @@ def test_a_layer_that_never_runs_is_named() -> None:
 def test_unused_hold_leaves_a_layer_alone_until_it_runs() -> None:
     model = Shared()
     model.both = False
-    homeostat = ahsar.attach(model, config=Config(unused="hold", diffusion=0.0))
+    homeostat = ahsar.attach(model, config=Config(unused="hold", diffusion=0.0), layers="all")
     for step in range(3):
         model(models.batch(step)[0])
         homeostat.step()

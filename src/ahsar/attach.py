@@ -28,7 +28,9 @@ def attach(
             compiling, and before wrapping in DistributedDataParallel or after it.
         optimizer: the fast loop steps after each of its steps. Without one, call `homeostat.step()`.
         config: the constants; default `Config()`.
-        layers: which layers to regulate: a predicate `(name, module) -> bool`, or names. Default: all.
+        layers: which layers to regulate: a predicate `(name, module) -> bool`, names, or "all". Default: all but those whose
+            spikes are the model's answer, as the first training step shows: their rates are not to be regulated. They are in
+            `homeostat.left_alone` from the first update on. In a model that will be compiled they cannot be told.
         compile: the model will be given to `torch.compile`. Thresholds that are numbers become tensors, which can change
             without compiling anew, and SpikingJelly's neurons use its PyTorch code, since its own operations take numbers
             only. Code that was compiled in this process is forgotten once, and compiled code henceforth looks at hooks,
@@ -43,7 +45,7 @@ def attach(
         AttachError: the model is attached already, is a DataParallel, is compiled, has no spiking layer, or a threshold is
             not positive. The model is as it was.
 
-    >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9, init_hidden=True))
+    >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9, init_hidden=True), nn.Linear(3, 2))
     >>> optimizer = torch.optim.Adam(model.parameters())
     >>> homeostat = ahsar.attach(model, optimizer)
     >>> model(torch.zeros(5, 2)).sum().backward()
@@ -73,6 +75,9 @@ def attach(
     try:
         for layer in group.layers:
             layer.hook()
+        if layers is None and group.layers[0].module is not model:
+            # hooks that go after the first step would have everything compiled anew
+            group.answers.watch(model, [] if compile else [layer.module for layer in group.layers])
         if optimizer is not None:
             homeostat.follow(optimizer)
     except BaseException:

@@ -28,7 +28,9 @@ def calibrate(
         with in_mode(model, training=True), untouched(model) as snapshot, torch.no_grad():
             group.sensing = True
             while done < updates and not _arrived(regulator, tolerance):
-                forward(batches[done % len(batches)])
+                # the graph of the first forward tells whose spikes are the answer
+                with torch.set_grad_enabled(group.answers.watching):
+                    forward(batches[done % len(batches)])
                 # first the state of the layers, then the scales: thresholds kept as floats are attributes too
                 snapshot.restore()
                 regulator.update(constants)

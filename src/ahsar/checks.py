@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from . import controller
@@ -37,6 +37,23 @@ def refuse_silence(missing: list[str]) -> NoReturn:
         "compile=True where it is compiled. If it is only "
         'used in some forwards, set Config(unused="hold"); if it should not be regulated, leave it out with layers='
     )
+
+
+def answers_untold() -> dict[str, str]:
+    """Whether layers' spikes are the model's answer could not be told."""
+    return {
+        "answers": "it could not be told whether the spikes of some layer are the model's answer, in which case its rate "
+        "should not be regulated: the attached model itself was not called, or it is compiled, which hides its graph. Name the "
+        'hidden layers with layers=, or say layers="all"'
+    }
+
+
+def all_answers(names: Sequence[str]) -> dict[str, str]:
+    """No layer is left to regulate."""
+    return {
+        "answers": f"the spikes of {', '.join(map(repr, names))} are the model's answer, and there is no other spiking layer: "
+        'nothing is regulated. To regulate them all the same, say layers="all"'
+    }
 
 
 def out_of_reach(ceilings: Mapping[str, float], config: Config) -> dict[str, str]:

@@ -8,7 +8,7 @@ from torch import nn
 from .adapters import Adapter, Skip, find
 from .errors import AttachError
 
-Selection = Callable[[str, nn.Module], bool] | Iterable[str] | None
+Selection = Callable[[str, nn.Module], bool] | Iterable[str] | None  # "all", or one name, is a str
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def discover(model: nn.Module) -> list[Found]:
 
 
 def select(model: nn.Module, layers: Selection) -> list[Found]:
-    """The layers to regulate: those that can be and are chosen; all for None.
+    """The layers to regulate: those that can be and are chosen; all for None or "all" (if no layer has that name).
 
     Raises:
         AttachError: there is none, or a name is none of theirs.
@@ -48,7 +48,7 @@ def select(model: nn.Module, layers: Selection) -> list[Found]:
     usable = [item for item in found if item.adapter is not None and item.reason is None]
     if not usable:
         raise AttachError(_nothing_found(model, found))
-    if layers is None:
+    if layers is None or (layers == "all" and "all" not in [item.name for item in usable]):
         return usable
     if callable(layers):
         chosen = [item for item in usable if layers(item.name, item.module)]

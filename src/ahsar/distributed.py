@@ -25,8 +25,10 @@ def total(spikes: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     return packed[0].float(), packed[1].float()
 
 
-def agree(ran: list[str], layers: list[str], config: dict[str, Any], state: dict[str, Any]) -> list[str]:
-    """The layers that ran on any rank, in one order for all: ranks may see no data, or other branches of the model.
+def agree(
+    ran: list[str], layers: list[str], config: dict[str, Any], state: dict[str, Any], answers: set[str] | None
+) -> tuple[list[str], set[str] | None]:
+    """The layers that ran on any rank, in one order for all, and those that are an answer on any: ranks may see no data.
 
     Called once per training, with more than one rank. The longest list goes first, then what only others name.
 
@@ -35,7 +37,7 @@ def agree(ran: list[str], layers: list[str], config: dict[str, Any], state: dict
         StateError: some rank continues from another state.
     """
     gathered: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(gathered, (ran, layers, config, state))
+    dist.all_gather_object(gathered, (ran, layers, config, state, answers))
     first = gathered[0]
     for rank, told in enumerate(gathered):
         if told[1] != first[1]:
@@ -53,7 +55,9 @@ def agree(ran: list[str], layers: list[str], config: dict[str, Any], state: dict
                 "checkpoint on every rank, and start the process group before the first step"
             )
     longest_first = sorted((told[0] for told in gathered), key=len, reverse=True)
-    return list(dict.fromkeys(name for names in longest_first for name in names))
+    together = list(dict.fromkeys(name for names in longest_first for name in names))
+    shown = [told[4] for told in gathered if told[4] is not None]
+    return together, {name for names in shown for name in names} if shown else None
 
 
 def _different(one: dict[str, Any], other: dict[str, Any]) -> str:

@@ -44,16 +44,16 @@ def to_nir(model: nn.Module, sample: Any, **options: Any) -> Any:
     """
     if layers_of(model):
         raise ExportError("the model is attached, and an exporter would not see its scales: call bake() on its Homeostat first")
-    found = sorted({item.framework for item in discover(model)})
-    if len(found) != 1 or found[0] not in EXPORTERS:
+    frameworks = sorted({item.framework for item in discover(model)})
+    if len(frameworks) != 1 or frameworks[0] not in EXPORTERS:
         raise ExportError(
-            f"to_nir() needs neurons of one framework out of {', '.join(EXPORTERS)}; here are {', '.join(found) or 'none'}"
+            f"to_nir() needs neurons of one framework out of {', '.join(EXPORTERS)}; here are {', '.join(frameworks) or 'none'}"
         )
-    module, function = EXPORTERS[found[0]]
+    module, function = EXPORTERS[frameworks[0]]
     try:
         exporter = getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:
-        raise ExportError(f"the NIR exporter of {found[0]} needs {error.name}: pip install nir nirtorch") from error
+        raise ExportError(f"the NIR exporter of {frameworks[0]} needs {error.name}: pip install nir nirtorch") from error
     return exporter(model, sample, **options)
 
 
@@ -88,11 +88,11 @@ def check_rounding(
     homeostat = attach(model)
     try:
         scales = {layer.name: _rounded(layer.name, layer.threshold.value(layer.module), unit) for layer in homeostat.layers}
-        found = [item for item in discover(model) if item.name in scales]
+        chosen = [item for item in discover(model) if item.name in scales]
         homeostat.hold(1.0)
-        before = _rates(model, found, run, inputs)
+        before = _rates(model, chosen, run, inputs)
         homeostat.hold(scales)
-        after = _rates(model, found, run, inputs)
+        after = _rates(model, chosen, run, inputs)
     finally:
         homeostat.detach()
     moved = {name: _relative(before[name], after[name]) for name in before}
@@ -120,9 +120,9 @@ def _relative(before: float, after: float) -> float:
     return after / before - 1.0 if before > 0 else (0.0 if after == before else float("inf"))
 
 
-def _rates(model: nn.Module, found: list[Found], run: Callable[[Any], Any], inputs: list[Any]) -> dict[str, float]:
+def _rates(model: nn.Module, layers: list[Found], run: Callable[[Any], Any], inputs: list[Any]) -> dict[str, float]:
     """Spikes per neuron and time step of each layer that ran, in eval mode and without gradients."""
-    with counted(found) as spikes, in_mode(model, training=False), untouched(model), torch.no_grad():
+    with counted(layers) as spikes, in_mode(model, training=False), untouched(model), torch.no_grad():
         for batch in inputs:
             run(batch)
     return spikes.rates

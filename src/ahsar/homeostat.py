@@ -26,7 +26,7 @@ class Homeostat:
         model: the attached model.
         attached: False after `detach` or `bake`.
 
-    >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9, init_hidden=True))
+    >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9, init_hidden=True), nn.Linear(3, 2))
     >>> with ahsar.attach(model) as homeostat:
     ...     _ = model(torch.zeros(5, 2))
     ...     homeostat.step()
@@ -42,8 +42,6 @@ class Homeostat:
         self._optimizer_handle: RemovableHandle | None = None
         group.homeostat = self
 
-    # ---------------------------------------------------------------- what a user reads
-
     @property
     def config(self) -> Config:
         """The constants in force."""
@@ -53,6 +51,11 @@ class Homeostat:
     def layers(self) -> list[Layer]:
         """The regulated layers, by definition until the first update, in forward order from then on."""
         return self._regulator.group.layers
+
+    @property
+    def left_alone(self) -> dict[str, str]:
+        """Spiking layers that are not regulated although no one said so, each with the reason."""
+        return dict(self._regulator.group.left_alone)
 
     @property
     def state(self) -> ControllerState:
@@ -93,8 +96,6 @@ class Homeostat:
     def history(self) -> list[dict[str, Any]]:
         """One record per epoch: metric, energy, progress, gain, rates and scales."""
         return list(self.state.history)
-
-    # ---------------------------------------------------------------- the loops
 
     def step(self) -> None:
         """One step of the fast loop, equations (1) to (6); an attached optimizer calls it after each of its own steps.
@@ -175,8 +176,6 @@ class Homeostat:
         self._require_attached("adapting()")
         return adapting(self._regulator, config, keep)
 
-    # ---------------------------------------------------------------- holding, pausing, ending
-
     def hold(self, scales: float | Mapping[str, float]) -> None:
         """Fix the scales by hand; rates are sensed on, thresholds stay until `release`.
 
@@ -198,17 +197,16 @@ class Homeostat:
     def detach(self) -> None:
         """Leave the model exactly as it was before `attach`. A second call does nothing."""
         if self.attached:
-            self._regulator.group.restore()
-            self._unhook()
+            self._unhook(restore=True)
 
     def bake(self) -> None:
         """Write the scaled thresholds into the model for good and detach: it runs, saves and exports without ahsar."""
         self._require_attached("bake()")
         self._regulator.group.bake(self.model)
-        self._unhook()
+        self._unhook(restore=False)
 
-    def _unhook(self) -> None:
-        self._regulator.group.unhook()
+    def _unhook(self, restore: bool) -> None:
+        self._regulator.group.unhook(restore)
         if self._optimizer_handle is not None:
             self._optimizer_handle.remove()
             self._optimizer_handle = None
@@ -232,8 +230,6 @@ class Homeostat:
 
     def __exit__(self, *error: object) -> None:
         self.detach()
-
-    # ---------------------------------------------------------------- saving
 
     def state_dict(self) -> dict[str, Any]:
         """All state, keyed by layer name; tensors, numbers and strings only, so `torch.load(weights_only=True)` reads it."""

@@ -1,7 +1,7 @@
 """The hooks of one spiking module, and what the layers of a model share. Hooks write here; the controller reads."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch.compiler import is_dynamo_compiling
 
 from . import checks
 from .adapters import Adapter, find, unlimited
+from .answers import Answers
 from .errors import AdapterError
 from .spikes import Sum, inline_only, spikes_in, while_tracing
 from .state import Sums
@@ -27,6 +28,8 @@ class Group:
         sensing: whether forwards in training mode are sensed.
         in_eval: whether those in eval mode are sensed too.
         arrivals: names of the layers that ran, in the order of their first forward.
+        answers: whose spikes are the model's answer; watches until the first update.
+        left_alone: layers that are not regulated, with the reason.
         said: what its user was warned of.
         homeostat: whose layers these are; for `ahsar.attached`, and so that a copy of the model has its own. No hook asks it.
     """
@@ -35,6 +38,8 @@ class Group:
         self.layers: list[Layer] = []
         self.sensing, self.in_eval = True, False
         self.arrivals: list[str] = []
+        self.answers = Answers()
+        self.left_alone: dict[str, str] = {}
         self.said: set[str] = set()
         self.homeostat: Any = None
 
@@ -44,8 +49,8 @@ class Group:
 
     def sums(self) -> Sums:
         """What was sensed since the last update, in tensors of its own. Copies from the device if forwards are compiled."""
-        read = {layer.name: layer.sum.read() for layer in self.layers}
-        return {name: (None if spikes is None else spikes.clone(), count) for name, (spikes, count) in read.items()}
+        read = ((layer.name, *layer.sum.read()) for layer in self.layers)
+        return {name: (None if spikes is None else spikes.clone(), count) for name, spikes, count in read}
 
     def take(self, sums: Sums, arrivals: Sequence[str]) -> None:
         """Go on from what was sensed before; layers that `sums` lacks start anew."""
@@ -60,11 +65,6 @@ class Group:
         for layer in self.layers:
             layer.sum.clear()
 
-    def restore(self) -> None:
-        """Give all layers their original thresholds back."""
-        for layer in self.layers:
-            layer.threshold.restore(layer.module)
-
     def bake(self, model: nn.Module) -> None:
         """Write the scaled thresholds of all layers for good; `model` may share them among its modules."""
         shared = [layer.threshold.shared(layer.module, model) for layer in self.layers]
@@ -76,10 +76,22 @@ class Group:
         """Whether the layers are attached."""
         return any(layer.handles for layer in self.layers)
 
-    def unhook(self) -> None:
-        """Remove all hooks."""
+    def unhook(self, restore: bool) -> None:
+        """Remove all hooks; `restore`: give the layers their own thresholds back."""
+        self.answers.remove()
         for layer in self.layers:
+            if restore:
+                layer.threshold.restore(layer.module)
             layer.unhook()
+
+    def leave_alone(self, reasons: Mapping[str, str]) -> None:
+        """Let go of layers: they keep their own thresholds from now on."""
+        for layer in [layer for layer in self.layers if layer.name in reasons]:
+            layer.threshold.restore(layer.module)
+            layer.unhook()
+            self.layers.remove(layer)
+        self.arrivals = [name for name in self.arrivals if name not in reasons]
+        self.left_alone |= reasons
 
     def in_order(self, names: Sequence[str]) -> "list[Layer]":
         """The layers of these names, in their order."""
@@ -131,7 +143,6 @@ class Layer:
             self.module.__dict__["__deepcopy__"] = self.copy_module
 
     def unhook(self) -> None:
-        """Remove the hooks."""
         for handle in self.handles:
             handle.remove()
         self.handles.clear()
@@ -173,6 +184,8 @@ class Layer:
         """Add the spikes in `output` to the sum of this update; nothing leaves the device."""
         spikes = spikes_in(self.adapter, self.module, output, self.name)
         self.sum.add(spikes, self.binary)
+        if self.group.answers.watching:
+            self.group.answers.mark(output, self.name)
         if not self.fired:
             self.ceiling = self.adapter.ceiling(self.module, spikes)
             self.arrive()
@@ -207,6 +220,7 @@ class Layer:
             if self.limited:
                 self.ceiling = self.adapter.ceiling(self.module, torch.empty((1, *shape), device="meta"))
             self.arrive()
+        self.group.answers.opaque = True
         if self.threshold.host:
             checks.say(self.group.said, checks.compiled_number(self.name))
 
@@ -227,10 +241,10 @@ class Layer:
 
 def layers_of(model: nn.Module) -> list[Layer]:
     """The layers that are attached to `model` or a part of it, found by their hooks."""
-    found: dict[int, Layer] = {}
+    layers: dict[int, Layer] = {}
     for module in nn.Module.modules(model):  # Rockpool's own `modules()` and `parameters()` return dictionaries
         for hook in module._forward_hooks.values():
             layer = getattr(hook, "__self__", None)
             if isinstance(layer, Layer):
-                found[id(layer)] = layer
-    return list(found.values())
+                layers[id(layer)] = layer
+    return list(layers.values())

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from . import checks, controller, distributed
+from .answers import ANSWER
 from .config import Config
 from .controller import Scales
 from .errors import ConfigError, SensingError
 from .layer import Group
-from .state import ControllerState, Sums, each, from_dict, initial, reorder, to_dict
+from .state import ControllerState, Sums, each, from_dict, initial, keep, reorder, to_dict
 
 
 class Regulator:
@@ -47,9 +48,9 @@ class Regulator:
     @torch.no_grad()
     def update(self, config: Config) -> None:
         """Equations (1) to (6) with the constants of `config`: the controller's own, or calibration's."""
-        now, ran = self.state, self._ran()
+        now, (ran, answers) = self.state, self._ran()
         if not now.updated:
-            now = self._in_forward_order(now, ran)
+            now = self._in_forward_order(now, ran, answers)
         if self.group.idle() and not distributed.active():
             checks.refuse_idleness()
         place = next((one.device for layer in self.group.layers for one in layer.sum.tensors()), now.device)
@@ -89,30 +90,56 @@ class Regulator:
         self.become(controller.close_epoch(now, metric, value, energy, self.config, self.scales))
         checks.say(self.group.said, {**checks.not_finite(now), **checks.off_set_point(self.state, self.config)})
 
-    def _ran(self) -> list[str]:
-        """The names of the layers that ran, here or on any rank; the first update also compares the ranks."""
+    def _ran(self) -> tuple[list[str], set[str] | None]:
+        """Names of the layers that ran, and of those whose spikes are the answer (None: untold), here or on any rank.
+
+        The first update also compares the ranks.
+        """
         now = self.state
         if not now.updated:
             self.group.recall()
-        ran = list(self.group.arrivals)
+        ran, answers = list(self.group.arrivals), self.group.answers.layers()
         if (self._met and now.updated) or not distributed.active():
-            return ran
+            return ran, answers
         known = {name: getattr(now, name) for name in ("steps", "epochs", "gain", "updated", "held")}
         known["scales"] = now.scale.tolist()
-        ran = distributed.agree(ran, list(now.names), self.config.to_dict(), known)
+        together = distributed.agree(ran, list(now.names), self.config.to_dict(), known, answers)
         self._met = True
-        return ran
+        return together
 
-    def _in_forward_order(self, now: ControllerState, ran: list[str]) -> ControllerState:
+    def _in_forward_order(self, now: ControllerState, ran: list[str], answers: set[str] | None) -> ControllerState:
         """Layers in the order in which they ran: neighbours in equation (4) are neighbours in the network."""
         if not ran:
             checks.refuse_idleness()
         missing = [name for name in now.names if name not in ran]
         if missing and self.config.unused == "error":
             checks.refuse_silence(missing)
+        now = self._without_answers(now, answers)
+        ran, missing = ([name for name in names if name in now.names] for names in (ran, missing))
         ceilings = {layer.name: layer.ceiling for layer in self.group.in_order(ran + missing)}
         checks.say(self.group.said, checks.out_of_reach(ceilings, self.config))
         return reorder(now, ran + missing)
+
+    def _without_answers(self, now: ControllerState, answers: set[str] | None) -> ControllerState:
+        """Leave the layers alone whose spikes are the model's answer: a rate that carries it is not to be regulated."""
+        self.group.answers.remove()
+        if answers is None:
+            checks.say(self.group.said, checks.answers_untold())
+            return now
+        if set(now.names) <= answers:
+            checks.say(self.group.said, checks.all_answers(now.names))
+            return controller.hold(now, 1.0)
+        self._leave_alone(dict.fromkeys(sorted(answers), ANSWER))
+        return self.state
+
+    def _leave_alone(self, reasons: Mapping[str, str]) -> None:
+        """Let go of layers: they have their own thresholds again, and no state."""
+        self.group.leave_alone(reasons)
+        self.state = self._of_present(self.state)
+
+    def _of_present(self, state: ControllerState) -> ControllerState:
+        """The state without layers that were left alone since."""
+        return keep(state, [name for name in state.names if name not in self.group.left_alone])
 
     def become(self, new: ControllerState, rewrite: bool = False) -> None:
         """Take over a state, and write its scales if they differ, or in any case: all of it, or after an error nothing."""
@@ -156,17 +183,23 @@ class Regulator:
 
     def save(self) -> dict[str, Any]:
         """The state, and what was sensed since the last update."""
-        return to_dict(self.state, self.config, self.group.sums(), self.group.arrivals)
+        saved = to_dict(self.state, self.config, self.group.sums(), self.group.arrivals)
+        return {**saved, "left_alone": dict(self.group.left_alone)}
 
     def load(self, saved: dict[str, Any]) -> None:
         """Go on from what `save` gave; raises `StateError`, and changes nothing, if it is of another model."""
-        new, sums = from_dict(saved, self.state.names, self.state.device)
+        left_alone = saved.get("left_alone", {}) if isinstance(saved, dict) else {}
+        news = {name: reason for name, reason in left_alone.items() if name in self.state.names}
+        new, sums = from_dict(saved, [name for name in self.state.names if name not in news], self.state.device)
         if Config.from_dict(saved["config"]) != self.config:
             warnings.warn("the state was saved with another Config; the one given to attach stays in force", stacklevel=3)
+        if new.updated:
+            self.group.answers.remove()
+        self._leave_alone(news)
         self.take(new, sums, saved["arrivals"])
 
     def take(self, new: ControllerState, sums: Sums, arrivals: Sequence[str]) -> None:
         """Go on from a state, from what was sensed beside it and from the layers that ran."""
-        self.become(new, rewrite=True)
-        self.group.take(sums, arrivals)
+        self.become(self._of_present(new), rewrite=True)
+        self.group.take(sums, [name for name in arrivals if name in self.state.names])
         self.sense_when_due()

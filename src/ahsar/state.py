@@ -94,6 +94,12 @@ def reorder(state: ControllerState, names: Sequence[str]) -> ControllerState:
     return replace(each(state, lambda vector: vector[index]), names=tuple(names))
 
 
+def keep(state: ControllerState, names: Sequence[str]) -> ControllerState:
+    """The state of these layers alone, in this order."""
+    held = None if state.held is None else {name: state.held[name] for name in names}
+    return replace(reorder(state, names), held=held)
+
+
 def to_dict(state: ControllerState, config: Config, sums: Sums, arrivals: Sequence[str]) -> dict[str, Any]:
     """Plain numbers, strings and tensors, keyed by layer name, the layers in their present order."""
     layers = {

@@ -146,7 +146,7 @@ def attached(case: Case, module: nn.Module | None = None, **config: Any) -> tupl
     """The module, as the layer named "layer" of an attached model, and the controller."""
     module = case.module() if module is None else module
     # a low set-point, which inhibition too can reach
-    return module, ahsar.attach(nn.ModuleDict({"layer": module}), config=ahsar.Config(set_point=0.05, **config))
+    return module, ahsar.attach(nn.ModuleDict({"layer": module}), config=ahsar.Config(set_point=0.05, **config), layers="all")
 
 
 def same(a: Trace, b: Trace, but: Sequence[str] = ()) -> None:

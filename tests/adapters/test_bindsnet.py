@@ -71,7 +71,7 @@ def test_layers_that_pass_their_input_on_are_skipped_with_the_reason() -> None:
 
 def test_a_network_that_calls_forward_itself_is_sensed_and_steered() -> None:
     model = net()
-    homeostat = ahsar.attach(model)
+    homeostat = ahsar.attach(model, layers="all")
     assert [item.name for item in homeostat.layers] == ["Y"]
     model.run(given(), time=TIME)
     homeostat.step()
@@ -87,7 +87,7 @@ def test_a_network_that_calls_forward_itself_is_sensed_and_steered() -> None:
 
 def test_rates_reach_the_set_point_in_steps_by_hand() -> None:
     model = net()
-    homeostat = ahsar.attach(model, config=ahsar.Config(set_point=0.1))
+    homeostat = ahsar.attach(model, config=ahsar.Config(set_point=0.1), layers="all")
     model.run(given(), time=TIME)
     assert abs(watched(model) - 0.1) > 0.05
     for _ in range(150):
@@ -104,7 +104,7 @@ def test_rates_reach_the_set_point_in_steps_by_hand() -> None:
 @pytest.mark.parametrize("call", ["forward", "call"])
 def test_a_layer_is_sensed_once_however_it_is_called(call: str) -> None:
     one = layer()
-    homeostat = ahsar.attach(nn.ModuleList([one]))
+    homeostat = ahsar.attach(nn.ModuleList([one]), layers="all")
     for _ in range(3):
         (one.forward if call == "forward" else one)(torch.full((1, NEURONS), 9.0))
     assert homeostat.layers[0].sum.count == 3 * NEURONS
@@ -130,7 +130,7 @@ def test_a_copy_of_an_attached_network_is_steered_on_its_own(duplicate: Any) -> 
 
 def test_the_threshold_of_an_adaptive_layer_is_scaled_and_what_it_adds_is_not() -> None:
     one = layer("DiehlAndCookNodes", one_spike=False, theta_plus=3.0)
-    homeostat = ahsar.attach(nn.ModuleList([one]))
+    homeostat = ahsar.attach(nn.ModuleList([one]), layers="all")
     homeostat.hold(0.5)  # -65 + 6.5
     for wanted, theta in ((True, 3.0), (False, 3.0)):
         one.v.fill_(-65.0)
@@ -141,7 +141,7 @@ def test_the_threshold_of_an_adaptive_layer_is_scaled_and_what_it_adds_is_not() 
 
 def test_one_spike_per_step_warns_of_a_set_point_out_of_reach() -> None:
     one = layer("DiehlAndCookNodes")
-    homeostat = ahsar.attach(nn.ModuleList([one]))
+    homeostat = ahsar.attach(nn.ModuleList([one]), layers="all")
     one.forward(x=torch.full((1, NEURONS), 20.0))
     with pytest.warns(UserWarning, match=r"can reach a rate of 0\.167"):
         homeostat.step()
@@ -149,7 +149,7 @@ def test_one_spike_per_step_warns_of_a_set_point_out_of_reach() -> None:
 
 def test_a_forward_that_raises_in_a_network_leaves_the_layer_usable() -> None:
     one = layer()
-    homeostat = ahsar.attach(nn.ModuleList([one]))
+    homeostat = ahsar.attach(nn.ModuleList([one]), layers="all")
     homeostat.hold(0.5)
     with pytest.raises(AttributeError):
         one.forward(x="no tensor")

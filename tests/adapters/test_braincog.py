@@ -27,7 +27,7 @@ WITHOUT: dict[str, Any] = {
 
 
 def attach(*layers: nn.Module) -> ahsar.Homeostat:
-    return ahsar.attach(nn.ModuleList(layers))
+    return ahsar.attach(nn.ModuleList(layers), layers="all")
 
 
 def given(steps: int = 1) -> torch.Tensor:

@@ -22,7 +22,8 @@ each_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 def attached(case: Case) -> tuple[nn.Module, ahsar.Homeostat]:
     module = case.module()
-    return module, ahsar.attach(nn.ModuleDict({"layer": module}), config=ahsar.Config(set_point=0.05), compile=True)
+    model = nn.ModuleDict({"layer": module})
+    return module, ahsar.attach(model, config=ahsar.Config(set_point=0.05), compile=True, layers="all")
 
 
 def without(run: Trace, names: tuple[str, ...]) -> Trace:
@@ -82,7 +83,7 @@ def test_a_copy_has_surrogates_of_its_own(mode: str, duplicate: Any) -> None:
     shared = surrogate.ATan()
     model = nn.Sequential(*(neuron.IFNode(surrogate_function=shared, step_mode=mode) for _ in range(2)))
     outside = neuron.IFNode(surrogate_function=shared)
-    homeostat = ahsar.attach(model, compile=True)
+    homeostat = ahsar.attach(model, compile=True, layers="all")
     twin = duplicate(model)
     homeostat.detach()
     assert all(layer.surrogate_function is shared for layer in (*model, outside))

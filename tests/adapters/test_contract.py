@@ -115,7 +115,7 @@ def test_detach_restores_everything(case: Case) -> None:
 @each_case
 def test_equal_layers_stay_independent(case: Case) -> None:
     one, other = case.module(), case.module()
-    homeostat = ahsar.attach(nn.ModuleDict({"one": one, "other": other}))
+    homeostat = ahsar.attach(nn.ModuleDict({"one": one, "other": other}), layers="all")
     wanted = trace(case, other)
     homeostat.hold({"one": 0.6})
     assert differ(trace(case, one), wanted)

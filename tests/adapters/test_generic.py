@@ -46,6 +46,7 @@ def other(request: pytest.FixtureRequest) -> Any:
 
 
 def attach(neuron: nn.Module, **kwargs: Any) -> ahsar.Homeostat:
+    kwargs.setdefault("layers", "all")
     return ahsar.attach(nn.ModuleDict({"layer": neuron}), **kwargs)
 
 

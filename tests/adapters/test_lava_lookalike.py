@@ -80,7 +80,7 @@ def given() -> Tensor:
 
 def test_the_neurons_of_the_blocks_are_found_and_sensed() -> None:
     net = blocks()
-    homeostat = ahsar.attach(net)
+    homeostat = ahsar.attach(net, layers="all")
     assert [layer.name for layer in homeostat.layers] == ["blocks.0.neuron", "blocks.1.neuron"]
     output = net["blocks"](given())
     homeostat.step()

@@ -54,6 +54,7 @@ NO_NEURON = {
 
 
 def attach(*layers: nn.Module, **kwargs: Any) -> ahsar.Homeostat:
+    kwargs.setdefault("layers", "all")
     return ahsar.attach(nn.ModuleList(layers), **kwargs)
 
 
@@ -272,7 +273,7 @@ def test_rates_equal_those_of_the_state_hooks_and_the_regularisation_of_norse() 
 def test_a_lifted_cell_is_sensed_at_every_step() -> None:
     torch.default_generator.manual_seed(0)
     lifted = norse.Lift(norse.SequentialState(nn.Linear(NEURONS, 8), norse.LIFCell()))
-    homeostat = ahsar.attach(lifted)
+    homeostat = ahsar.attach(lifted, layers="all")
     z, _ = lifted(40 * torch.randn(STEPS, 5, NEURONS, generator=torch.Generator().manual_seed(0)))
     assert homeostat.layers[0].sum.count == z.numel() == STEPS * 5 * 8
     homeostat.step()

@@ -63,7 +63,7 @@ def test_a_model_of_rockpool_is_attached_steered_and_baked(api: str) -> None:
     net = sequential()
     if api == "torch":
         net.to_torch()
-    homeostat = ahsar.attach(net)
+    homeostat = ahsar.attach(net, layers="all")
     assert ahsar.attached(net) is homeostat
     assert [layer.name for layer in homeostat.layers] == ["1_LIFTorch", "3_LIFTorch"]
     seen = []
@@ -86,14 +86,14 @@ def test_a_model_of_rockpool_is_attached_steered_and_baked(api: str) -> None:
 
 def test_calibration_brings_a_model_of_rockpool_to_the_set_point() -> None:
     net = sequential()
-    homeostat = ahsar.attach(net, config=ahsar.Config(set_point=0.3))
+    homeostat = ahsar.attach(net, config=ahsar.Config(set_point=0.3), layers="all")
     homeostat.calibrate([given() for _ in range(3)])
     assert all(abs(rate - 0.3) < 0.1 for rate in homeostat.rates.values()), homeostat.rates
 
 
 def test_a_neuron_that_spikes_twice_in_a_step_counts_once() -> None:
     layer = lif(tau_mem=1.0, tau_syn=1e-9, bias=2.5)
-    homeostat = ahsar.attach(nn.ModuleList([layer]))
+    homeostat = ahsar.attach(nn.ModuleList([layer]), layers="all")
     output = layer(torch.zeros(SHAPE))[0]
     assert output.max() >= 2
     homeostat.step()
@@ -102,7 +102,7 @@ def test_a_neuron_that_spikes_twice_in_a_step_counts_once() -> None:
 
 def test_a_trained_threshold_is_scaled_from_its_new_value_and_stays_in_the_registry() -> None:
     layer = lif(threshold=PER_NEURON.clone())  # Rockpool keeps the tensor that it is given
-    homeostat = ahsar.attach(nn.ModuleList([layer]))
+    homeostat = ahsar.attach(nn.ModuleList([layer]), layers="all")
     homeostat.hold(0.5)
     optimizer = torch.optim.SGD(layer.parameters().astorch(), lr=0.1)
     before = layer.threshold.detach().clone()
@@ -124,6 +124,6 @@ def test_every_lif_of_the_base_class_is_known() -> None:
             return (data > self.threshold).float()
 
     layer = Derived(NEURONS)
-    homeostat = ahsar.attach(nn.ModuleList([layer]))
+    homeostat = ahsar.attach(nn.ModuleList([layer]), layers="all")
     homeostat.hold(2.0)
     assert torch.equal(layer(given())[0], (given() > 2.0).float())

@@ -43,6 +43,7 @@ def alif(**kwargs: Any) -> Any:
 
 
 def attach(*modules: nn.Module, **kwargs: Any) -> ahsar.Homeostat:
+    kwargs.setdefault("layers", "all")
     return ahsar.attach(nn.ModuleList(modules), **kwargs)
 
 
@@ -114,7 +115,7 @@ def test_rates_equal_the_firing_rate_of_sinabs() -> None:
         layers.LIFRecurrent(5.0, nn.Linear(8, 8), norm_input=False, spike_fn=activation.SingleSpike),
         layers.ALIF(5.0, 5.0, norm_input=False),
     )
-    homeostat = ahsar.attach(net, config=ahsar.Config(set_point=0.05))
+    homeostat = ahsar.attach(net, config=ahsar.Config(set_point=0.05), layers="all")
     seen: dict[str, list[float]] = {name: [] for name in homeostat.rates}
     for seed in range(3):
         sinabs.reset_states(net)

@@ -30,6 +30,7 @@ def leaky(**kwargs: Any) -> Any:
 
 
 def attach(*layers: nn.Module, **kwargs: Any) -> ahsar.Homeostat:
+    kwargs.setdefault("layers", "all")
     return ahsar.attach(nn.ModuleList(layers), **kwargs)
 
 
@@ -55,7 +56,7 @@ def test_layers_that_return_no_spikes_are_skipped_with_the_reason() -> None:
 def test_rates_equal_the_monitor_of_snntorch() -> None:
     torch.default_generator.manual_seed(0)
     net = nn.Sequential(nn.Linear(NEURONS, 8), leaky(), nn.Linear(8, 8), snn.Synaptic(0.5, 0.8, init_hidden=True))
-    homeostat = ahsar.attach(net)
+    homeostat = ahsar.attach(net, layers="all")
     watch = probe.OutputMonitor(net, snn.SpikingNeuron)
     for seed in range(3):
         utils.reset(net)

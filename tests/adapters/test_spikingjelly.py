@@ -111,7 +111,7 @@ class Net(nn.Module):
 @pytest.mark.parametrize("step_mode", ["s", "m"])
 def test_rates_equal_the_monitor_of_spikingjelly(step_mode: str) -> None:
     net = Net(step_mode)
-    homeostat = ahsar.attach(net)
+    homeostat = ahsar.attach(net, layers="all")
     watch = monitor.OutputMonitor(net, neuron.BaseNode)
     for seed in range(3):  # several forwards, one update
         functional.reset_net(net)
@@ -127,7 +127,7 @@ def test_rates_equal_the_monitor_of_spikingjelly(step_mode: str) -> None:
 
 def test_one_copy_from_the_device_per_update_for_the_whole_model(monkeypatch: pytest.MonkeyPatch) -> None:
     net, copies = Net(), HostCopies(monkeypatch)
-    homeostat = ahsar.attach(net)
+    homeostat = ahsar.attach(net, layers="all")
     for _ in range(3):
         functional.reset_net(net)
         assert copies.during(lambda: net(torch.randn(STEPS, 2, NEURONS))) == 0
@@ -138,7 +138,7 @@ def test_one_copy_from_the_device_per_update_for_the_whole_model(monkeypatch: py
 
 def test_the_half_threshold_node_starts_each_sequence_at_half_of_the_new_threshold() -> None:
     node = neuron.HalfThresholdIFNode(v_threshold=1.0)
-    homeostat = ahsar.attach(nn.ModuleList([node]))
+    homeostat = ahsar.attach(nn.ModuleList([node]), layers="all")
     node(torch.full((2, 3), 0.25))
     membrane: Any = node.v
     homeostat.hold(0.5)
@@ -180,7 +180,7 @@ def test_a_surrogate_of_a_user_is_counted_by_its_non_zeros() -> None:
 def test_spikes_are_told_from_the_noise_added_to_them(sigma: float) -> None:
     """Noise of any strength: it is known, so what is left of the output is the spikes."""
     node = neuron.NoisyCUBALIFNode(NEURONS, T=STEPS, sigma_init=sigma)
-    homeostat = ahsar.attach(nn.ModuleList([node]), config=ahsar.Config(set_point=0.05))
+    homeostat = ahsar.attach(nn.ModuleList([node]), config=ahsar.Config(set_point=0.05), layers="all")
     layer, spikes = homeostat.layers[0], []
     node.surrogate_function.register_forward_hook(lambda module, args, spike: spikes.append(spike))
     node.reset_noise(2)

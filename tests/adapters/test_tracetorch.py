@@ -24,7 +24,7 @@ ROUNDED = functional.round_ste()
 
 
 def attach(*layers: nn.Module) -> ahsar.Homeostat:
-    return ahsar.attach(nn.ModuleList(layers))
+    return ahsar.attach(nn.ModuleList(layers), layers="all")
 
 
 def given() -> torch.Tensor:
@@ -81,7 +81,7 @@ def test_a_negative_threshold_lets_negative_spikes_through_or_not() -> None:
 def test_graded_spikes_count_by_their_strength_and_can_be_steered() -> None:
     """With tracetorch's default no output is 0: the share of non-zeros would be 1 whatever the threshold."""
     layer = snn.LIB(NEURONS)
-    homeostat = ahsar.attach(nn.ModuleList([layer]), config=ahsar.Config(set_point=0.2))
+    homeostat = ahsar.attach(nn.ModuleList([layer]), config=ahsar.Config(set_point=0.2), layers="all")
     output = layer(given())
     assert output.count_nonzero() == output.numel()
     homeostat.step()
@@ -195,7 +195,7 @@ def test_both_thresholds_are_scaled_in_a_compiled_model() -> None:
             return torch.stack(case.run(self.layer, x))
 
     net, twin = Net(), Net()
-    homeostat, wanted = ahsar.attach(net, compile=True), ahsar.attach(twin)
+    homeostat, wanted = ahsar.attach(net, compile=True, layers="all"), ahsar.attach(twin)
     torch._dynamo.reset()
     compiled = torch.compile(net, backend="eager")
     for scale in (0.9, 0.5):

@@ -99,7 +99,8 @@ def test_inspect_shows_output_shapes(
         "net = nn.Sequential(nn.Linear(4, 3), neuron.LIFNode())\n"
     )
     monkeypatch.chdir(tmp_path)
-    assert "(5, 3)" in call(capsys, monkeypatch, "inspect", "my_shaped_nets:net", "--input", "5,4")[1]
+    out = " ".join(call(capsys, monkeypatch, "inspect", "my_shaped_nets:net", "--input", "5,4")[1].split())
+    assert "(5, 3)" in out and "0 spiking layers to regulate, 1 skipped" in out
     status, _, err = call(capsys, monkeypatch, "inspect", "my_shaped_nets:net", "--input", "5,9")
     assert status == 2 and "--input 5,9" in err and len(err.splitlines()) == 1
 

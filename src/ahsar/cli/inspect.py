@@ -11,6 +11,7 @@ import typer
 from torch import Tensor, nn
 
 from ahsar.adapters import Adapter
+from ahsar.answers import ANSWER, Answers
 from ahsar.cli.console import console
 from ahsar.discovery import discover
 from ahsar.errors import AttachError, DataError
@@ -20,7 +21,7 @@ def inspect(
     target: Annotated[str, typer.Argument(help="package.module:factory, or :model; a factory takes no arguments.")],
     input_shape: Annotated[
         str | None,
-        typer.Option("--input", help="Shape of an input, e.g. 1,3,32,32: shows what each layer gives out."),
+        typer.Option("--input", help="Shape of an input, e.g. 1,3,32,32: shows what layers give out, and output layers."),
     ] = None,
 ) -> None:
     """Show the spiking layers of a model, and what is skipped and why."""
@@ -48,8 +49,8 @@ def inspect_target(target: str, input_shape: str | None = None) -> list[Row]:
         DataError: `input_shape` is no list of sizes, or the model does not take it.
     """
     model = build_model(target)
-    shapes = {} if input_shape is None else _output_shapes(model, input_shape)
-    rows = [_row(found, shapes) for found in discover(model)]
+    shapes, answers = ({}, set()) if input_shape is None else _forward(model, input_shape)
+    rows = [_row(found, shapes, answers) for found in discover(model)]
     if not rows:
         seen = ", ".join(sorted({type(module).__name__ for module in nn.Module.modules(model)}))
         raise AttachError(
@@ -79,35 +80,39 @@ def build_model(target: str) -> nn.Module:
     return model
 
 
-def _output_shapes(model: nn.Module, input_shape: str) -> dict[str, str]:
-    """Shape of the spikes that each layer gives out for a random input, by name."""
+def _forward(model: nn.Module, input_shape: str) -> tuple[dict[str, str], set[str]]:
+    """For a random input: the shape of each layer's spikes, by name, and the layers whose spikes are the model's answer."""
     shapes: dict[str, str] = {}
+    answers, known = Answers(), [item for item in discover(model) if item.adapter is not None]
 
     def note(found: Any) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             shapes[found.name] = str(tuple(found.adapter.spikes(module, output).shape))
+            answers.mark(output, found.name)
 
         return hook
 
+    handles = [item.module.register_forward_hook(note(item)) for item in known]
+    answers.watch(model, [item.module for item in known])
     try:
-        sizes = [int(size) for size in input_shape.split(",")]
-        handles = [found.module.register_forward_hook(note(found)) for found in discover(model) if found.adapter is not None]
-        with torch.no_grad():
-            model(torch.rand(sizes))
+        model(torch.rand([int(size) for size in input_shape.split(",")]))
     except Exception as error:
         raise DataError(f"--input {input_shape}: {type(error).__name__}: {error}") from error
-    for handle in handles:
-        handle.remove()
-    return shapes
+    finally:
+        layers = answers.layers()
+        for handle in (*handles, answers):
+            handle.remove()
+    return shapes, layers or set()
 
 
-def _row(found: Any, shapes: dict[str, str]) -> Row:
+def _row(found: Any, shapes: dict[str, str], answers: set[str]) -> Row:
     threshold, shape = "", ""
     if found.reason is None and isinstance(found.adapter, Adapter):
         value = found.adapter.threshold(found.module).value(found.module)
         threshold, shape = _number(value), str(tuple(value.shape))
     kind = type(found.module).__name__
-    return Row(found.name, kind, found.framework, threshold, shape, shapes.get(found.name, ""), found.reason or "")
+    reason = f"{ANSWER}, unless layers= names it" if found.name in answers else found.reason or ""
+    return Row(found.name, kind, found.framework, threshold, shape, shapes.get(found.name, ""), reason)
 
 
 def _number(value: Tensor) -> str:
