@@ -98,7 +98,8 @@ class Regulator:
         now = self.state
         if not now.updated:
             self.group.recall()
-        ran, answers = list(self.group.arrivals), self.group.answers.layers()
+        # only the first update asks for answers
+        ran, answers = list(self.group.arrivals), None if now.updated else self.group.answers.layers()
         if (self._met and now.updated) or not distributed.active():
             return ran, answers
         known = {name: getattr(now, name) for name in ("steps", "epochs", "gain", "updated", "held")}
