@@ -26,8 +26,10 @@ def difference(found: Any, known: Any, where: str = "") -> str | None:
     if isinstance(found, list) and isinstance(known, list) and len(found) == len(known):
         inner = (difference(a, b, f"{where}[{i}]") for i, (a, b) in enumerate(zip(found, known, strict=True)))
         return next((text for text in inner if text is not None), None)
-    numbers = isinstance(found, float) and isinstance(known, float)
-    same = math.isclose(found, known, rel_tol=DIGITS, abs_tol=DIGITS) if numbers else found == known
+    if isinstance(found, float) and isinstance(known, float):
+        same = math.isclose(found, known, rel_tol=DIGITS, abs_tol=DIGITS)
+    else:
+        same = found == known
     return None if same else f"{where}: {found!r} is not {known!r}"
 
 
