@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import checks
+from . import checks, controller
 from .errors import SensingError
 from .regulator import Regulator
 from .snapshot import in_mode, untouched
@@ -20,8 +20,12 @@ def calibrate(
     if not batches:
         raise SensingError("calibrate() got no batches: give it a few inputs of the model")
     group, done = regulator.group, 0
-    # a leak, and neighbours, would hold layers off the set-point; rates of another scale are old news
-    constants = replace(regulator.config, beta=0.0, leak=0.0, diffusion=0.0)
+    # every layer to the set-point itself, and on until all are there
+    constants = replace(
+        regulator.config, band=(1.0, 1.0), lead=(1.0, 1.0), beta=0.0, diffusion=0.0, cooling=0.0, tolerance=0.0, trained=False,
+        grace=2 * updates + 1,
+    )  # fmt: skip
+    regulator.become(controller.lead_anew(regulator.state))
     sensing = group.sensing
     group.forget()
     try:
@@ -38,13 +42,12 @@ def calibrate(
     finally:
         group.sensing = sensing
         group.forget()
-        regulator.rewrite()
+        # what was found is a start: training has its grace still before it
+        regulator.become(controller.lead_anew(regulator.state), rewrite=True)
     checks.say(group.said, checks.not_arrived(regulator.state, regulator.config, tolerance))
     return done
 
 
 def _arrived(regulator: Regulator, tolerance: float) -> bool:
-    """Whether every layer heard of is within `tolerance` of the set-point; balancing alone has no end."""
-    if not regulator.state.updated or regulator.config.centre == "network":
-        return False
-    return not checks.not_arrived(regulator.state, regulator.config, tolerance)
+    """Whether every layer heard of is within `tolerance` of the set-point."""
+    return regulator.state.updated and not checks.not_arrived(regulator.state, regulator.config, tolerance)

@@ -5,10 +5,15 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from . import controller
+from torch import nn
+
+from . import controller, functional
 from .config import Config
 from .errors import SensingError
 from .state import ControllerState
+
+# updates below a rate of 1 % after which a layer is named
+SILENT_FOR = 20
 
 
 def say(said: set[str], messages: Mapping[str, str]) -> None:
@@ -58,42 +63,68 @@ def all_answers(names: Sequence[str]) -> dict[str, str]:
 
 def out_of_reach(ceilings: Mapping[str, float], config: Config) -> dict[str, str]:
     """Layers that by construction cannot fire often enough, each with a warning; `ceilings`: highest rate by name."""
-    target = config.set_point
+    low = config.set_point * config.band[0]
     return {
         f"ceiling {name}": f"layer {name!r} can reach a rate of {ceiling:.3g} at most (inhibition lets one "
-        f"neuron fire), below the set-point {target:g}: leave it out with layers=, or lower Config.set_point"
+        f"neuron fire), below the band, which begins at {low:g}: leave it out with layers=, or lower Config.set_point"
         for name, ceiling in ceilings.items()
-        if ceiling < target
+        if ceiling < low and not config.trained
     }
 
 
-def off_set_point(state: ControllerState, config: Config) -> dict[str, str]:
-    """Layers that stay off the set-point with their scale at the bound, each with a warning. Copies from the device."""
-    target = controller.set_point(state, config)
-    if config.centre != "set-point" or config.reaction == 0 or state.held:
+def silent(state: ControllerState, model: nn.Module) -> dict[str, str]:
+    """Layers of the model that have hardly fired for long, whatever their scale, each with a warning; or its weights that are
+    not finite, which are the cause then, and no threshold can mend it. Copies from the device.
+    """
+    quiet = {name: updates for name, updates in state.by_name(state.silent).items() if updates >= SILENT_FOR}
+    if not quiet:
         return {}
-    messages, scales = {}, state.by_name(state.scale)
+    if broken := [name for name, weight in model.named_parameters() if not weight.isfinite().all()]:
+        return {
+            "weights": f"weights of {', '.join(map(repr, broken[:3]))}{' and others' * (len(broken) > 3)} are not finite: "
+            f"training diverged, and layer {', '.join(map(repr, quiet))} fell silent because of it. Lower the learning "
+            "rate, clip gradients, or take a surrogate whose gradient is finite everywhere"
+        }
+    scales = state.by_name(state.scale)
+    return {
+        f"silent {name}": f"layer {name!r} has had a rate below 1 % for {updates:.0f} updates; its scale is "
+        f"{scales[name]:.3g}. Is its threshold far above its input? Mend the threshold or the initial weights, widen "
+        "Config.reach, or leave the layer out with layers="
+        for name, updates in quiet.items()
+    }
+
+
+def off_the_band(state: ControllerState, config: Config) -> dict[str, str]:
+    """Layers whose smoothed rate is outside the edges of rescue with their scale at its bound, each with a warning.
+
+    Copies from the device.
+    """
+    if config.reaction == 0 or state.held is not None:
+        return {}
+    low, high = (math.log(edge) for edge in config.reach)
+    messages, places, scales = {}, state.by_name(state.log_scale), state.by_name(state.scale)
+    aims = state.by_name(controller.set_point(state, config))
     for name, rate in state.rates().items():
-        scale = scales[name]
-        at_bound = abs(math.log(scale)) >= 0.98 * config.reach and (rate < target) == (scale < 1)
-        if at_bound and abs(rate - target) > 0.5 * target:
+        below = rate < config.rescue[0] * aims[name] and places[name] <= 0.98 * low
+        above = rate > config.rescue[1] * aims[name] and places[name] >= 0.98 * high
+        if (below and rate >= functional.SILENT) or above:
             messages[f"reach {name}"] = (
-                f"layer {name!r} cannot reach the set-point {target:.3g}: rate {rate:.3g} at scale {scale:.3g}, the bound. "
-                "Widen Config.reach, move Config.set_point, or leave the layer out with layers="
+                f"layer {name!r} cannot reach the set-point {aims[name]:.3g}: rate {rate:.3g} at scale {scales[name]:.3g}, the "
+                "bound. Widen Config.reach, move Config.set_point, or leave the layer out with layers="
             )
     return messages
 
 
 def not_arrived(state: ControllerState, config: Config, tolerance: float) -> dict[str, str]:
     """Layers that calibration did not bring within `tolerance` of the set-point, in one warning. Copies from the device."""
-    target = controller.set_point(state, config)
-    far = {name: rate for name, rate in state.rates().items() if abs(rate - target) > tolerance * target}
-    if not far or config.centre != "set-point":
+    aims = state.by_name(controller.set_point(state, config))
+    far = {name: rate for name, rate in state.rates().items() if abs(rate - aims[name]) > tolerance * aims[name]}
+    if not far:
         return {}
     return {
         f"calibrate {', '.join(far)}": "calibrate() did not reach the set-point "
-        f"{target:.3g}: {', '.join(f'layer {name!r} is at rate {rate:.3g}' for name, rate in far.items())}. Allow more "
-        "updates or a wider tolerance, widen Config.reach, or move Config.set_point"
+        f"{config.set_point:.3g}: {', '.join(f'layer {name!r} is at rate {rate:.3g}' for name, rate in far.items())}. Allow "
+        "more updates or a wider tolerance, widen Config.reach, or move Config.set_point"
     }
 
 

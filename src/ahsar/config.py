@@ -6,85 +6,133 @@ from typing import Any, Literal, get_args
 
 from .errors import ConfigError, StateError
 
-Centre = Literal["set-point", "network"]
 Unused = Literal["error", "hold"]
-VERSION = 1
+VERSION = 2
 
 # field: (lowest, highest, lowest is allowed, highest is allowed)
 _RANGES = {
     "set_point": (0.0, 1.0, False, False),
     "beta": (0.0, 1.0, True, False),
-    "reaction": (0.0, 10.0, True, True),
-    "leak": (0.0, 1.0, True, False),
+    "limit": (0.0, 10.0, False, True),
     "diffusion": (0.0, 0.25, True, False),
-    "reach": (0.0, 10.0, True, True),
-    "limit": (0.0, 100.0, False, True),
+    "reaction": (0.0, 2.0, True, True),
+    "cooling": (0.0, 10.0, True, True),
+    "tolerance": (0.0, 1.0, True, True),
     "gamma": (0.0, 1.0, True, True),
     "gain_limit": (1.0, 10.0, True, True),
+    "floor": (0.0, 1.0, True, False),
     "progress_beta": (0.0, 1.0, True, False),
 }
+# pairs (low, high): what each edge must lie in, both open
+_PAIRS = {"band": (0.0, 100.0), "lead": (0.0, 100.0), "rescue": (0.0, 100.0), "reach": (0.0, 100.0)}
+_WHOLE = {"grace": 0, "patience": 1, "pause": 0, "interval": 1, "resting_interval": 1}
+_SWITCHES = ("trained", "frugal")
 
 
 @dataclass(frozen=True)
 class Config:
-    """Constants of equations (1) to (9) in `ahsar.functional`. One default serves every workload; it was tuned on none.
+    """Constants of equations (1) to (9) in `ahsar.functional`. One default serves every workload.
+
+    A layer is *led* to its set-point while it is new or was rescued, and *rests* as soon as it arrived, or after `grace`
+    updates: a threshold that keeps moving disturbs the weights that learn against it.
 
     Attributes:
-        set_point: r*, the rate that layers are led to, in spikes per neuron and time step, in (0, 1). From a prototype on
-            four image networks, where 0.25 did as well as the best constant scale.
-        centre: "set-point" leads every layer to `set_point`; "network" only balances layers against their mean rate.
+        set_point: r*, the rate that layers below the band are led to, in spikes per neuron and time step, in (0, 1).
+        band: rates that are left alone while a layer is led, in set-points: 0.12 to 0.5 by default.
+        lead: what a layer is led to from below and from above, in set-points, within the band: 0.2 and 0.4 by default.
+        rescue: a resting layer is led again when its smoothed rate stays outside these edges, which hold the band; in
+            set-points: 0.05 and 0.6 by default.
         beta: β of (2), smoothing of the rates per update, in [0, 1).
-        reaction: η of (4), in [0, 10]: how fast the state follows the deviation, per update.
-        leak: λ of (4), in [0, 1): how fast scales return to 1. At 0.1 a silent deep network no longer revived.
-        diffusion: D of (4), in [0, 0.25): how much neighbouring layers share.
-        reach: ρ of (5), in [0, 10]: scales stay within [e^−ρ, e^ρ]. At 0.7 a silent deep network no longer revived.
-        limit: c_max of (3), in (0, 100]: the largest deviation that a layer can report.
-        gamma: γ of (9), in [0, 1]: speed of the gain per epoch. Small, since moving the set-point late costs accuracy.
-        gain_limit: the gain stays within [1/gain_limit, gain_limit], in [1, 10].
-        progress_beta: smoothing of the metric's mean and spread in (8), per epoch, in [0, 1).
+        limit: the largest correction of (3), of log s, in (0, 10].
+        diffusion: D of (4), in [0, 0.25): how much of their corrections neighbouring layers share. 0: no form of it has
+            earned its place yet.
+        reaction: η of (5), in [0, 2]: the part of a correction that is made at once.
+        cooling: κ of (5), in [0, 10]: how fast steps get smaller, per update.
+        reach: s_min and s_max of (5), the smallest and largest scale.
+        grace: updates for which a layer may be led at most, ≥ 0. Giving up is what keeps scales from winding up.
+        tolerance: a layer that was led rests once |c| is below it, in [0, 1].
+        patience: updates in a row outside the edges of `rescue` before a resting layer is led again, ≥ 1.
+        pause: updates of rest behind a rescue before the next, ≥ 0.
+        trained: the network was trained before (converted, or fine-tuned): nothing is led at first, and each layer's own
+            rate, averaged over the first `grace` updates, is its set-point.
+        frugal: let the slow loop raise all thresholds while validation holds.
+        gamma: γ of (9), in [0, 1]: the first step of the gain, of log G per epoch.
+        gain_limit: the gain stays within [1, gain_limit], in [1, 10].
+        floor: the gain does not rise while the mean rate (7) is below, in [0, 1).
+        progress_beta: smoothing of the metric and its noise in (8), per epoch, in [0, 1).
         interval: sense and update in every k-th step only, ≥ 1; nothing is sensed in between.
+        resting_interval: the same once all layers rest, ≥ 1; the larger of the two counts.
         unused: what to do with a layer that has not run by the first update: "error" names it, "hold" keeps its scale.
 
     >>> ahsar.Config(set_point=0.1, unused="hold").set_point
     0.1
     """
 
-    set_point: float = 0.25
-    centre: Centre = "set-point"
+    set_point: float = 0.2
+    band: tuple[float, float] = (0.6, 2.5)
+    lead: tuple[float, float] = (1.0, 2.0)
+    rescue: tuple[float, float] = (0.25, 3.0)
     beta: float = 0.9
-    reaction: float = 0.1
-    leak: float = 0.02
-    diffusion: float = 0.2
-    reach: float = 1.4
-    limit: float = 2.0
-    gamma: float = 0.05
-    gain_limit: float = 1.25
-    progress_beta: float = 0.7
+    limit: float = 1.4
+    diffusion: float = 0.0
+    reaction: float = 0.7
+    cooling: float = 0.05
+    reach: tuple[float, float] = (0.05, 4.0)
+    grace: int = 20
+    tolerance: float = 0.12
+    patience: int = 5
+    pause: int = 50
+    trained: bool = False
+    frugal: bool = False
+    gamma: float = 0.12
+    gain_limit: float = 2.0
+    floor: float = 0.08
+    progress_beta: float = 0.5
     interval: int = 1
+    resting_interval: int = 10
     unused: Unused = "error"
 
     def __post_init__(self) -> None:
         for name, (low, high, with_low, with_high) in _RANGES.items():
             value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            inside = number and low <= value <= high and (with_low or value > low) and (with_high or value < high)
+            inside = _number(value) and low <= value <= high and (with_low or value > low) and (with_high or value < high)
             if not inside:
                 span = f"{'[' if with_low else '('}{low:g}, {high:g}{']' if with_high else ')'}"
                 raise ConfigError(f"Config.{name} = {value!r}: must be a number in {span}")
-        for name, choices in (("centre", get_args(Centre)), ("unused", get_args(Unused))):
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"Config.{name} = {getattr(self, name)!r}: must be one of {', '.join(map(repr, choices))}")
-        if not isinstance(self.interval, int) or isinstance(self.interval, bool) or self.interval < 1:
-            raise ConfigError(f"Config.interval = {self.interval!r}: must be a whole number ≥ 1")
-        if self.set_point * self.gain_limit >= 1:
-            raise ConfigError(
-                f"Config.gain_limit = {self.gain_limit!r}: set_point × gain_limit must stay below 1, "
-                f"so at most {1 / self.set_point:g}"
-            )
+        for name, (low, high) in _PAIRS.items():
+            pair = tuple(getattr(self, name)) if isinstance(getattr(self, name), (tuple, list)) else ()
+            if len(pair) != 2 or not all(map(_number, pair)) or not low < pair[0] <= pair[1] < high:
+                raise ConfigError(
+                    f"Config.{name} = {getattr(self, name)!r}: must be two numbers in ({low:g}, {high:g}), the lower first"
+                )
+            object.__setattr__(self, name, pair)  # a list, as JSON gives it, becomes what it was
+        for name, low in _WHOLE.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < low:
+                raise ConfigError(f"Config.{name} = {value!r}: must be a whole number ≥ {low}")
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"Config.{name} = {getattr(self, name)!r}: must be True or False")
+        if self.unused not in get_args(Unused):
+            choices = ", ".join(map(repr, get_args(Unused)))
+            raise ConfigError(f"Config.unused = {self.unused!r}: must be one of {choices}")
+        self._check_order()
+
+    def _check_order(self) -> None:
+        """Edges that contradict each other."""
+        for inner, outer in (("lead", "band"), ("band", "rescue")):
+            (a, b), (low, high) = getattr(self, inner), getattr(self, outer)
+            if not low <= a <= b <= high:
+                raise ConfigError(f"Config.{inner} = {(a, b)!r}: must lie within Config.{outer} = {(low, high)!r}")
+        if not self.reach[0] <= 1 <= self.reach[1]:
+            raise ConfigError(f"Config.reach = {self.reach!r}: must hold 1, where layers start")
+        if self.lead[0] * self.set_point >= 1:
+            raise ConfigError(f"Config.lead = {self.lead!r}: {self.lead[0]:g} set-points of {self.set_point:g} are no rate")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, with the version of this layout; the inverse of `from_dict`."""
-        return {"version": VERSION, **asdict(self)}
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {"version": VERSION, **values}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
@@ -92,8 +140,15 @@ class Config:
         rest = dict(values)
         version = rest.pop("version", None)
         if version != VERSION:
-            raise StateError(f"Config version {version!r} cannot be read: this ahsar reads version {VERSION}")
+            raise StateError(
+                f"Config version {version!r} cannot be read: this ahsar reads version {VERSION}. Version 1 is that of ahsar "
+                "0.1, whose law had other constants: train on with that release, or attach anew"
+            )
         unknown = sorted(set(rest) - {field.name for field in fields(cls)})
         if unknown:
             raise StateError(f"Config has no field {', '.join(map(repr, unknown))}")
         return cls(**rest)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

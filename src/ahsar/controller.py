@@ -18,15 +18,17 @@ from .state import ControllerState
 Scales = Callable[[ControllerState, Config], Tensor]
 
 
-def set_point(state: ControllerState, config: Config) -> float:
-    """The rate that layers are led to now: r* G with centre="set-point", r* otherwise."""
-    return config.set_point * (state.gain if config.centre == "set-point" else 1.0)
+def set_point(state: ControllerState, config: Config) -> Tensor:
+    """r* of each layer, [L]: its own where it has one, and lower as the gain has raised thresholds.
+
+    Over G², which is about how rates near r* answer to thresholds times G.
+    """
+    return torch.where(state.own.isnan(), config.set_point, state.own) / state.gain**2
 
 
 def scales(state: ControllerState, config: Config) -> Tensor:
-    """Equation (5): the factor on each threshold, [L], as the drive wants it; over G with centre="network"."""
-    scale = functional.bound(state.drive, config.reach)
-    return scale / state.gain if config.centre == "network" else scale
+    """Equation (5): the factor on each threshold, [L], times G of (9)."""
+    return state.log_scale.exp() * state.gain
 
 
 def update(state: ControllerState, spikes: Tensor, counts: Tensor, config: Config, scales: Scales = scales) -> ControllerState:
@@ -38,26 +40,70 @@ def update(state: ControllerState, spikes: Tensor, counts: Tensor, config: Confi
     """
     rates = functional.rate(spikes, counts)
     average, heard = functional.smooth(state.average, state.heard, rates, config.beta)
+    silent = rates < functional.SILENT
     news = replace(
         state,
         average=average,
         heard=heard,
         # the last size seen: layers may miss updates
         sizes=torch.where(counts > 0, counts, state.sizes),
+        silent=torch.where(rates.isnan(), state.silent, torch.where(silent, state.silent + 1, 0.0)),
         bad=state.bad + ~(spikes.abs() < math.inf),
         updated=True,
     )
     if state.held is not None:
         return news
-    known = heard > 0
-    if config.centre == "network":
-        deviation = functional.centre_on_network(average, known, config.limit)
-    else:
-        deviation = functional.centre_on_set_point(average, set_point(state, config), config.limit)
-    deviation = torch.where(known, deviation, 0.0)
-    drive = functional.react_and_diffuse(state.drive, deviation, config.leak, config.reaction, config.diffusion)
-    news = replace(news, drive=drive)
+    known = rates.abs() < math.inf
+    free = state.led < config.grace
+    # a layer that learns its own set-point is not led
+    learns = state.own.isnan() if config.trained else torch.zeros_like(free)
+    waiting = functional.waits(silent, free & ~learns)
+    open_to = known & free & ~waiting & ~learns
+    moved = state.log_scale != 0
+    deviation = functional.centre(average, set_point(state, config), moved, config.band, config.lead, config.limit)
+    correction = functional.diffuse(torch.where(open_to, deviation, 0.0), open_to & ~silent, config.diffusion)
+    log_scale = functional.react(state.log_scale, correction, state.led, config.reaction, config.cooling)
+    log_scale = functional.bound(log_scale, config.reach)
+    arrived = open_to & moved & (deviation.abs() < config.tolerance)
+    led = torch.where(known & free & ~waiting, state.led + 1.0, state.led)
+    led = torch.where(arrived | (led >= config.grace), math.inf, led)
+    news = replace(
+        news,
+        log_scale=log_scale,
+        # rates at another threshold say nothing of those at this one
+        heard=torch.where(log_scale != state.log_scale, functional.FORGOTTEN * heard, heard),
+        led=led,
+        own=torch.where(learns & (led == math.inf), average, state.own),
+    )
+    news = rescue(news, known, config)
     return replace(news, scale=scales(news, config))
+
+
+def rescue(state: ControllerState, known: Tensor, config: Config) -> ControllerState:
+    """Count how long resting layers have been outside the outer edges, and lead those again that do not come back.
+
+    Args:
+        known: [L], bool: layers with a rate in this update.
+    """
+    aim = set_point(state, config)
+    outside = (state.average < config.rescue[0] * aim) | (state.average > config.rescue[1] * aim)
+    resting = known & (state.led == math.inf)
+    counted = torch.where((state.away < 0) | outside, state.away + 1.0, 0.0)
+    away = torch.where(resting, counted, state.away)
+    again = resting & (away >= config.patience)
+    return replace(state, away=torch.where(again, -float(config.pause), away), led=torch.where(again, 0.0, state.led))
+
+
+def lead_anew(state: ControllerState) -> ControllerState:
+    """The same state with every layer free to be led again."""
+    blank = torch.zeros_like(state.led)
+    return replace(state, led=blank, away=blank, spacing=1)
+
+
+def at_rest(state: ControllerState) -> Tensor:
+    """Whether every layer heard of rests within the edges of rescue, so that it need not be sensed often. Bool, 0-d."""
+    rests = state.led == math.inf
+    return rests.any() & ((state.heard == 0) | (rests & (state.away <= 0))).all()
 
 
 def energy(state: ControllerState) -> float:
@@ -66,7 +112,13 @@ def energy(state: ControllerState) -> float:
 
 
 def close_epoch(
-    state: ControllerState, metric: float, value: float, energy: float, config: Config, scales: Scales = scales
+    state: ControllerState,
+    metric: float,
+    value: float,
+    energy: float,
+    config: Config,
+    scales: Scales = scales,
+    learning_rate: float | None = None,
 ) -> ControllerState:
     """The slow loop, equations (8) and (9), and a record of the epoch in `history`.
 
@@ -74,34 +126,60 @@ def close_epoch(
         metric: of validation as the user gave it, for the record.
         value: finite, the higher the better.
         energy: of equation (7), in [0, 1].
+        learning_rate: the present one, ≥ 0; None if it is not known.
     """
-    progress = functional.progress(value, state.metric_mean, math.sqrt(state.metric_variance))
-    mean, variance, weight = functional.track(
-        state.metric_mean, state.metric_variance, state.metric_weight, value, config.progress_beta
-    )
-    news = replace(
+    before, first = state, state.epochs == 0
+    mean = value if first else config.progress_beta * state.metric_mean + (1.0 - config.progress_beta) * value
+    variance, weight = state.metric_variance, state.metric_weight
+    if not first:
+        variance, weight = functional.track(variance, weight, value - state.metric, config.progress_beta)
+    progress = 0.0 if first else functional.progress(mean, state.metric_best, math.sqrt(variance))
+    largest = max(state.largest_rate, learning_rate or 0.0)
+    state = replace(
         state,
         epochs=state.epochs + 1,
+        metric=value,
         metric_mean=mean,
+        metric_best=mean if first else max(state.metric_best, mean),
         metric_variance=variance,
         metric_weight=weight,
+        largest_rate=largest,
+        last_energy=energy,
         bad=torch.zeros_like(state.bad),
     )
-    if state.held is None:
-        urge = functional.urge(progress, energy, set_point(state, config))
-        news = replace(news, gain=functional.adjust_gain(state.gain, urge, config.gamma, config.gain_limit))
-        if config.centre == "network":
-            news = replace(news, scale=scales(news, config))
+    if config.frugal and state.held is None and before.epochs > 1:
+        pace = 1.0 if learning_rate is None or largest == 0 else learning_rate / largest
+        state = _spend_less(state, before, progress, pace, config)
+        if state.gain != before.gain:
+            state = replace(state, scale=scales(state, config))
     record = {
-        "epoch": news.epochs,
+        "epoch": state.epochs,
         "metric": metric,
         "energy": energy,
         "progress": progress,
-        "gain": news.gain,
-        "rates": news.rates(),
-        "scales": news.by_name(news.scale),
+        "gain": state.gain,
+        "rates": state.rates(),
+        "scales": state.by_name(state.scale),
     }
-    return replace(news, history=(*state.history, record))
+    return replace(state, history=(*state.history, record))
+
+
+def _spend_less(
+    state: ControllerState, before: ControllerState, progress: float, pace: float, config: Config
+) -> ControllerState:
+    """Equation (9): thresholds rise while validation holds within half its noise, and fall back where it does not.
+
+    They stay where activity is at its floor, or where it did not fall in the last epochs however they rose: weights made up
+    for it.
+    """
+    holds, past = progress >= -0.5, state.history
+    rose = len(past) > 1 and past[-1]["gain"] > past[-2]["gain"]
+    fell = state.last_energy < 0.98 * before.last_energy
+    futile = state.futile if not rose else 0 if fell else state.futile + 1
+    if holds and (state.last_energy < config.floor or futile >= 3):
+        return replace(state, futile=futile)
+    gain, stride = functional.adjust_gain(state.gain, holds, config.gamma * state.stride, pace, config.gain_limit)
+    return replace(state, gain=gain, stride=stride / config.gamma if config.gamma else state.stride, futile=futile)
 
 
 def hold(state: ControllerState, scales: float | Mapping[str, float]) -> ControllerState:
@@ -122,6 +200,6 @@ def hold(state: ControllerState, scales: float | Mapping[str, float]) -> Control
 
 
 def release(state: ControllerState, config: Config, scales: Scales = scales) -> ControllerState:
-    """Give the scales back to the drive."""
+    """Give the scales back to the controller."""
     free = replace(state, held=None)
     return replace(free, scale=scales(free, config))

@@ -14,6 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
+# Below this rate a layer counts as silent.
+SILENT = 0.01
+# What is left of the weight of a layer's past rates once its threshold was moved.
+FORGOTTEN = 1e-6
+# The smallest distance of (3) that is told from none: rates of 0.48 and more look alike.
+NEAREST = 0.05
+
 
 def rate(spikes: Tensor, counts: Tensor) -> Tensor:
     """Equation (1): r = spikes / counts.
@@ -32,7 +39,8 @@ def smooth(average: Tensor, weight: Tensor, rates: Tensor, beta: float) -> tuple
     """Equation (2): r̄ ← β r̄ + (1 − β) r with bias correction, so that the first average is the first rate.
 
     The weight w of all rates seen so far follows w ← β w + 1 − β, and r̄ moves by (1 − β)/w of the way to r. This is the
-    usual correction (divide by 1 − βᵏ), but it holds for layers that miss some updates as well.
+    usual correction (divide by 1 − βᵏ), but it holds for layers that miss some updates as well, and for those whose past
+    was forgotten since it belongs to another threshold.
 
     Args:
         average: [L], corrected averages; any finite value where the weight is 0.
@@ -49,47 +57,83 @@ def smooth(average: Tensor, weight: Tensor, rates: Tensor, beta: float) -> tuple
     return torch.where(news, moved, average), torch.where(news, grown, weight)
 
 
-def centre_on_set_point(average: Tensor, set_point: float, limit: float) -> Tensor:
-    """Equation (3), centre="set-point": c = clamp((r̄ − r*) / r*, ±limit). Shape [L]; r* in (0, 1)."""
-    return ((average - set_point) / set_point).clamp(-limit, limit)
+def distance(rates: Tensor) -> Tensor:
+    """ξ(r) = √2 erfinv(1 − 2r): how far a threshold lies above the mean of normal membranes, in units of their spread.
+
+    Shape [L]; infinite for r = 0, and never below `NEAREST`.
+    """
+    return (math.sqrt(2.0) * torch.erfinv(1.0 - 2.0 * rates)).clamp(min=NEAREST)
 
 
-def centre_on_network(average: Tensor, known: Tensor, limit: float) -> Tensor:
-    """Equation (3), centre="network": c = clamp((r̄ − mean r̄) / mean r̄, ±limit); 0 in a network that is silent.
+def centre(
+    average: Tensor, set_point: Tensor, led: Tensor, band: tuple[float, float], lead: tuple[float, float], limit: float
+) -> Tensor:
+    """Equation (3): c = clamp(log ξ(r°) − log ξ(r̄), ±limit) outside the band, 0 inside it.
+
+    With normal membranes whose mean lies at rest, log s + c is where the rate becomes r°: c is a deadbeat step. r° is
+    lead₀ r* from below and lead₁ r* from above. A layer that is led already is led on inside the band, up to r°.
 
     Args:
         average: [L], smoothed rates.
-        known: [L], bool; the mean is over these layers, and the deviation of the others is 0.
-        limit: largest deviation, > 0.
+        set_point: [L], r*.
+        led: [L], bool: layers whose scale was moved before.
+        band: edges, in set-points.
+        lead: what is led to from below and from above, in set-points; within the band.
+        limit: largest correction, > 0.
+
+    Returns:
+        [L]; negative where the threshold is too high.
     """
-    heard = torch.where(known, average, torch.zeros_like(average))
-    mean = heard.sum() / known.sum().clamp(min=1)
-    deviation = (heard - mean) / mean.clamp(min=torch.finfo(average.dtype).tiny)
-    return torch.where(known & (mean > 0), deviation, torch.zeros_like(deviation)).clamp(-limit, limit)
+    far = distance(average).log()
+    up = (distance(lead[0] * set_point).log() - far).clamp(-limit, 0.0)
+    down = (distance(lead[1] * set_point).log() - far).clamp(0.0, limit)
+    outside = (average < band[0] * set_point) | (average > band[1] * set_point)
+    return torch.where(outside | led, up + down, torch.zeros_like(average))
 
 
-def laplacian(state: Tensor) -> Tensor:
-    """Δh of equation (4): the Laplacian of the path graph with reflecting ends. Shape [L]; sums to 0; 0 if L = 1."""
-    return pad(state.diff(), (1, 1)).diff()
-
-
-def react_and_diffuse(state: Tensor, deviation: Tensor, leak: float, reaction: float, diffusion: float) -> Tensor:
-    """Equation (4): h ← (1 − λ) h + η c + D Δh.
+def waits(silent: Tensor, free: Tensor) -> Tensor:
+    """Layers that wait for the layer before them: a layer whose input is silent tells nothing, so depth is woken in order.
 
     Args:
-        state: [L], the homeostatic state h.
-        deviation: [L], the centred rates c.
-        leak: λ in [0, 1); pulls scales back to 1.
-        reaction: η ≥ 0.
+        silent: [L], bool: rates below `SILENT`.
+        free: [L], bool: layers whose scale may still move.
+
+    Returns:
+        [L], bool: silent layers right behind one that is silent and may still move.
+    """
+    return silent & free & pad((silent & free)[:-1], (1, 0))
+
+
+def diffuse(correction: Tensor, open_to: Tensor, diffusion: float) -> Tensor:
+    """Equation (4): c ← c + D Δc, where Δ is the Laplacian of the path graph with reflecting ends.
+
+    Args:
+        correction: [L], c of equation (3).
+        open_to: [L], bool: layers that take part; nothing flows into or out of the others.
         diffusion: D in [0, 1/4), where the explicit scheme is stable and free of oscillation.
     """
-    reacted = torch.add((1.0 - leak) * state, deviation, alpha=reaction)
-    return torch.add(reacted, laplacian(state), alpha=diffusion) if diffusion else reacted
+    if not diffusion:
+        return correction
+    flow = torch.where(open_to[1:] & open_to[:-1], correction.diff(), 0.0)
+    return torch.add(correction, pad(flow, (1, 1)).diff(), alpha=diffusion)
 
 
-def bound(state: Tensor, reach: float) -> Tensor:
-    """Equation (5): s = exp(ρ tanh h), in [e^−ρ, e^ρ] and exactly 1 at h = 0. Shape [L]; ρ ≥ 0."""
-    return torch.exp(reach * torch.tanh(state))
+def react(log_scale: Tensor, correction: Tensor, led: Tensor, reaction: float, cooling: float) -> Tensor:
+    """Equation (5), its first half: a ← a + η / (1 + κ n) c, with ever smaller steps as a layer has been led n updates.
+
+    Args:
+        log_scale: [L], a, the logarithm of the scale.
+        correction: [L], c of equations (3) and (4).
+        led: [L], n ≥ 0; infinite where the layer rests, which leaves a as it is.
+        reaction: η ≥ 0.
+        cooling: κ ≥ 0.
+    """
+    return log_scale + torch.where(led < math.inf, reaction / (1.0 + cooling * led) * correction, 0.0)
+
+
+def bound(log_scale: Tensor, reach: tuple[float, float]) -> Tensor:
+    """Equation (5), its second half: a within [log s_min, log s_max]; s = exp a is exactly 1 at a = 0. Shape [L]."""
+    return log_scale.clamp(math.log(reach[0]), math.log(reach[1]))
 
 
 def scale_threshold(threshold: Tensor, scale: Tensor | float, rest: float = 0.0) -> Tensor:
@@ -150,36 +194,43 @@ def energy(average: Tensor, sizes: Tensor) -> Tensor:
     return (sizes * average).sum() / sizes.sum()
 
 
-def progress(metric: float, mean: float, spread: float) -> float:
-    """Equation (8): p = (m − mean) / spread, how far a validation metric lies above its own past, in units of its spread.
+def progress(metric: float, best: float, noise: float) -> float:
+    """Equation (8): p = (m − best) / noise, how far a validation metric lies above the best so far, in units of its noise.
 
-    0 while there is no past or no spread. The metric must be such that higher is better.
+    0 while there is no noise to measure by and the metric is level. The metric must be such that higher is better.
     """
-    return (metric - mean) / spread if spread > 0 else 0.0
+    if noise > 0:
+        return (metric - best) / noise
+    return 0.0 if metric == best else math.copysign(math.inf, metric - best)
 
 
-def track(mean: float, variance: float, weight: float, metric: float, beta: float) -> tuple[float, float, float]:
-    """Running mean, variance and weight of a metric for equation (8): the scalar twin of `smooth`, with spread.
+def track(variance: float, weight: float, change: float, beta: float) -> tuple[float, float]:
+    """Running noise of a metric for equation (8): half the mean square of its changes from epoch to epoch, which a slow trend
+    hardly touches (von Neumann, 1941). The scalar twin of `smooth`.
 
     Args:
-        mean, variance, weight: the state; all 0 at the start.
-        metric: finite.
+        variance, weight: the state; both 0 at the start.
+        change: the metric less the one before, finite.
         beta: smoothing per epoch, in [0, 1).
     """
     grown = beta * weight + (1.0 - beta)
-    step = (1.0 - beta) / grown
-    moved = mean + step * (metric - mean)
-    return moved, (1.0 - step) * (variance + step * (metric - mean) ** 2), grown
+    return variance + (1.0 - beta) / grown * (0.5 * change**2 - variance), grown
 
 
-def urge(progress: float, energy: float, set_point: float) -> float:
-    """u of equation (9), in (−1, 1): a metric that falls asks for more activity, activity above the set-point for less.
+def adjust_gain(gain: float, holds: bool, stride: float, pace: float, limit: float) -> tuple[float, float]:
+    """Equation (9): G ← clip(G exp(γ u), 1, limit): u = pace while validation holds, and −2 with γ halved where it does not.
 
-    u = max(0, tanh(−p)) − max(0, tanh((E − r*) / r*)): while training makes progress at the set-point, nothing moves.
+    Thresholds are multiplied by G. A step is as large as the learning rate allows weights to follow.
+
+    Args:
+        gain: G ≥ 1.
+        holds: whether thresholds may rise.
+        stride: γ ≥ 0.
+        pace: learning rate over the largest so far, in [0, 1].
+        limit: ≥ 1.
+
+    Returns:
+        The new G and γ.
     """
-    return max(0.0, math.tanh(-progress)) - max(0.0, math.tanh((energy - set_point) / set_point))
-
-
-def adjust_gain(gain: float, urge: float, gamma: float, limit: float) -> float:
-    """Equation (9): G ← clip(G exp(γ u), 1/limit, limit). G > 1 asks for more activity; limit ≥ 1."""
-    return min(max(gain * math.exp(gamma * urge), 1.0 / limit), limit)
+    moved = gain * math.exp(stride * (pace if holds else -2.0))
+    return min(max(moved, 1.0), limit), stride if holds else 0.5 * stride

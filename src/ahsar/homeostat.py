@@ -1,5 +1,6 @@
 """What a user has of an attached model: both loops, the scales and rates, holding and ending."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from . import controller
+from . import checks, controller
 from .adapt import Adaptation, adapting
 from .calibrate import calibrate
 from .config import Config
@@ -39,6 +40,7 @@ class Homeostat:
         device = next((t.device for t in nn.Module.parameters(model) if not t.is_meta), torch.device("cpu"))
         self.model, self.attached = model, True
         self._regulator = Regulator(group, config, device, scales)
+        self._optimizer: torch.optim.Optimizer | None = None
         self._optimizer_handle: RemovableHandle | None = None
         group.homeostat = self
 
@@ -73,13 +75,18 @@ class Homeostat:
         return self.state.by_name(self.state.scale)
 
     @property
-    def set_point(self) -> float:
-        """The rate that layers are led to now: r* G with centre="set-point", r* otherwise."""
-        return controller.set_point(self.state, self.config)
+    def set_points(self) -> dict[str, float]:
+        """The rate that each layer is led to from below, in (0, 1). Copies from the device."""
+        return self.state.by_name(controller.set_point(self.state, self.config))
+
+    @property
+    def resting(self) -> dict[str, bool]:
+        """Whether each layer rests: it has arrived, or given up, and its scale does not move. Copies from the device."""
+        return {name: led == math.inf for name, led in self.state.by_name(self.state.led).items()}
 
     @property
     def gain(self) -> float:
-        """G of equation (9)."""
+        """G of equation (9), ≥ 1: the factor on all thresholds by which the slow loop saves spikes."""
         return self.state.gain
 
     @property
@@ -110,7 +117,8 @@ class Homeostat:
         self._regulator.step()
 
     def epoch(self, metric: float, higher_is_better: bool = True) -> None:
-        """Close an epoch: equations (7) to (9) move the gain by validation progress and activity energy.
+        """Close an epoch: equations (7) to (9). With `Config(frugal=True)` they move the gain by validation progress and
+        activity energy, in steps as large as the learning rate of the followed optimizer is against its largest.
 
         Args:
             metric: a validation metric of this epoch, finite. Never the test metric.
@@ -121,7 +129,8 @@ class Homeostat:
             SensingError: no step was taken yet.
         """
         self._require_attached("epoch()")
-        self._regulator.close_epoch(float(metric), higher_is_better)
+        self._regulator.close_epoch(float(metric), higher_is_better, self._learning_rate())
+        checks.say(self._regulator.group.said, checks.silent(self.state, self.model))
 
     def calibrate(
         self,
@@ -134,8 +143,9 @@ class Homeostat:
         """Bring the layers to the set-point before the first step, without gradients.
 
         Runs training-mode forwards over the batches, again and again, with an update after each, until every layer is within
-        `tolerance` of the set-point. Parameters, batch-norm statistics, neuron states, random generators and training flags
-        are afterwards as before: only the scales differ.
+        `tolerance` of the set-point; healthy layers are led there as well. Parameters, batch-norm statistics, neuron states,
+        random generators and training flags are afterwards as before: only the scales differ, and training has the whole of
+        its grace before it.
 
         Args:
             batches: inputs of the model; kept in memory, a handful is enough.
@@ -166,8 +176,8 @@ class Homeostat:
                     adaptation.reset()  # episodic: every batch starts from the learned scales; without it, continual
 
         Args:
-            config: the constants within; default: the controller's own with beta = 0 and interval = 1, as the rates of
-                training say nothing of the batch at hand.
+            config: the constants within; default: `ahsar.adapt.constants`, with which every layer is led, and led on, to
+                the rate that it had at the end of training.
             keep: go on with the adapted scales after the context.
 
         Raises:
@@ -209,7 +219,7 @@ class Homeostat:
         self._regulator.group.unhook(restore)
         if self._optimizer_handle is not None:
             self._optimizer_handle.remove()
-            self._optimizer_handle = None
+            self._optimizer = self._optimizer_handle = None
         self.attached = False
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
@@ -219,7 +229,12 @@ class Homeostat:
         # Accelerate, Fabric and Lightning wrap optimizers; the step that counts, and may be left out, is the inner one's
         while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
             optimizer = inner
-        self._optimizer_handle = optimizer.register_step_post_hook(lambda *_: self.step())
+        self._optimizer, self._optimizer_handle = optimizer, optimizer.register_step_post_hook(lambda *_: self.step())
+
+    def _learning_rate(self) -> float | None:
+        """The largest of the followed optimizer's groups, or None."""
+        groups = self._optimizer.param_groups if self._optimizer is not None else []
+        return max((float(group["lr"]) for group in groups if "lr" in group), default=None)
 
     def _require_attached(self, call: str) -> None:
         if not self.attached:
@@ -242,4 +257,4 @@ class Homeostat:
 
     def __getstate__(self) -> dict[str, Any]:
         # a copy of the model has a controller of its own, which no optimizer steps
-        return {**self.__dict__, "_optimizer_handle": None}
+        return {**self.__dict__, "_optimizer": None, "_optimizer_handle": None}

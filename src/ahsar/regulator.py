@@ -15,6 +15,7 @@ from .answers import ANSWER
 from .config import Config
 from .controller import Scales
 from .errors import ConfigError, SensingError
+from .later import Later
 from .layer import Group
 from .state import ControllerState, Sums, each, from_dict, initial, keep, reorder, to_dict
 
@@ -34,14 +35,16 @@ class Regulator:
         self.state = initial([layer.name for layer in group.layers], device)
         self.paused = False
         self._counts: tuple[list[int], Tensor] | None = None
+        self._rests = Later(controller.at_rest(self.state))  # as of the last update
         self._met = False  # whether the ranks were compared
 
     def step(self) -> None:
         """An update where one is due, and the count of a step; nothing while paused."""
         if self.paused:
             return
-        if self.state.steps % self.config.interval == 0:
+        if self.state.steps % self.state.spacing == 0:
             self.update(self.config)
+            self._space()
         self.state = replace(self.state, steps=self.state.steps + 1)
         self.sense_when_due()
 
@@ -62,6 +65,13 @@ class Regulator:
         self.become(controller.update(now, spikes, counts, config, self.scales))
         self.group.forget()
 
+    def _space(self) -> None:
+        """Sense seldom once all layers rest. What the update before last came to is asked, so no update is waited for."""
+        config, rests = self.config, self._rests
+        self._rests = Later(controller.at_rest(self.state))
+        spacing = max(config.interval, config.resting_interval if rests.value() else 1)
+        self.state = replace(self.state, spacing=spacing)
+
     def _gather(self, now: ControllerState) -> tuple[Tensor, Tensor]:
         """Spikes and outputs since the last update, [L] each, where the state is. Nothing is copied from the device."""
         sums, zero = [layer.sum for layer in self.group.in_order(now.names)], torch.zeros((), device=now.device)
@@ -77,7 +87,7 @@ class Regulator:
             outputs = outputs + torch.stack([tally[1].to(now.device, torch.float32) for tally in tallies])
         return spikes, outputs
 
-    def close_epoch(self, metric: float, higher_is_better: bool) -> None:
+    def close_epoch(self, metric: float, higher_is_better: bool, learning_rate: float | None) -> None:
         """Equations (7) to (9); see `Homeostat.epoch`."""
         now = self.state
         if not now.updated:
@@ -87,8 +97,8 @@ class Regulator:
         if not math.isfinite(value):
             raise ConfigError(f"epoch({metric}): the validation metric must be finite; did training diverge?")
         energy = distributed.mean(controller.energy(now), now.device)
-        self.become(controller.close_epoch(now, metric, value, energy, self.config, self.scales))
-        checks.say(self.group.said, {**checks.not_finite(now), **checks.off_set_point(self.state, self.config)})
+        self.become(controller.close_epoch(now, metric, value, energy, self.config, self.scales, learning_rate))
+        checks.say(self.group.said, {**checks.not_finite(now), **checks.off_the_band(self.state, self.config)})
 
     def _ran(self) -> tuple[list[str], set[str] | None]:
         """Names of the layers that ran, and of those whose spikes are the answer (None: untold), here or on any rank.
@@ -170,7 +180,7 @@ class Regulator:
 
     def sense_when_due(self) -> None:
         """Have the next forwards sensed, or not, as the interval says."""
-        self.group.sensing = self.state.steps % self.config.interval == 0
+        self.group.sensing = self.state.steps % self.state.spacing == 0
 
     @contextmanager
     def pausing(self) -> Iterator[None]:
@@ -202,5 +212,6 @@ class Regulator:
     def take(self, new: ControllerState, sums: Sums, arrivals: Sequence[str]) -> None:
         """Go on from a state, from what was sensed beside it and from the layers that ran."""
         self.become(self._of_present(new), rewrite=True)
+        self._rests = Later(controller.at_rest(self.state))
         self.group.take(sums, [name for name in arrivals if name in self.state.names])
         self.sense_when_due()

@@ -10,17 +10,12 @@ from torch import Tensor
 from .config import Config
 from .errors import StateError
 
-VERSION = 1
-# of a ControllerState: its vectors, each with its key in a saved state, and its numbers
-VECTORS = {
-    "drive": "state",
-    "average": "average",
-    "heard": "weight",
-    "sizes": "sizes",
-    "scale": "scale",
-    "bad": "bad_updates",
-}
-_NUMBERS = ("gain", "steps", "epochs", "metric_mean", "metric_variance", "metric_weight", "updated")
+VERSION = 2
+VECTORS = ("log_scale", "average", "heard", "sizes", "scale", "led", "away", "silent", "own", "bad")
+_NUMBERS = (
+    *("gain", "stride", "futile", "largest_rate", "spacing", "steps", "epochs", "updated"),
+    *("metric", "metric_mean", "metric_best", "metric_variance", "metric_weight", "last_energy"),
+)
 
 
 Sums = Mapping[str, tuple[Tensor | None, int]]  # what was sensed since the last update: by name, spikes (0-d) and outputs
@@ -32,41 +27,62 @@ class ControllerState:
 
     Attributes:
         names: qualified names of the layers, by definition until the first update, in forward order from then on.
-        drive: h of equation (4).
+        log_scale: a of equation (5), 0 where a layer was never moved.
         average: r̄ of equation (2), in [0, 1].
         heard: the weight of all rates in r̄, in [0, 1); 0 before the first.
         sizes: n of equation (7), the outputs of each layer in the last update that it ran in.
         scale: s, the factors in force, > 0.
+        led: n of equation (5), updates for which a layer was led; infinite while it rests.
+        away: updates in a row that a resting layer spent outside the edges of rescue; negative: updates until it may be led.
+        silent: updates in a row with a rate below 1 %.
+        own: the set-point of a layer that has its own, NaN elsewhere.
         bad: updates of this epoch whose rate was NaN or infinite.
-        gain: G of equation (9).
+        gain: G of equation (9), ≥ 1.
+        stride: γ of equation (9) over that of the Config.
+        futile: times in a row that the gain rose and the energy (7) did not fall.
+        largest_rate: the largest learning rate so far, 0 if none is known.
+        spacing: steps from one update to the next.
         steps, epochs: optimiser steps seen, and epochs closed.
-        metric_mean, metric_variance, metric_weight: of the validation metric, equation (8).
         updated: whether there was an update.
+        metric, metric_mean, metric_best: the last validation metric, its smoothed value and the best of those.
+        metric_variance, metric_weight: noise of the metric, equation (8).
+        last_energy: E of equation (7) when the last epoch closed.
         held: scales fixed by hand, by name, or None.
         history: one record per epoch: metric, energy, progress, gain, rates and scales.
     """
 
     names: tuple[str, ...]
-    drive: Tensor
+    log_scale: Tensor
     average: Tensor
     heard: Tensor
     sizes: Tensor
     scale: Tensor
+    led: Tensor
+    away: Tensor
+    silent: Tensor
+    own: Tensor
     bad: Tensor
     gain: float = 1.0
+    stride: float = 1.0
+    futile: int = 0
+    largest_rate: float = 0.0
+    spacing: int = 1
     steps: int = 0
     epochs: int = 0
+    updated: bool = False
+    metric: float = 0.0
     metric_mean: float = 0.0
+    metric_best: float = 0.0
     metric_variance: float = 0.0
     metric_weight: float = 0.0
-    updated: bool = False
+    last_energy: float = 0.0
     held: Mapping[str, float] | None = None
     history: tuple[dict[str, Any], ...] = ()
 
     @property
     def device(self) -> torch.device:
         """Where the vectors are."""
-        return self.drive.device
+        return self.scale.device
 
     def by_name(self, vector: Tensor) -> dict[str, float]:
         """The entries of a vector [L]. Copies from the device."""
@@ -78,9 +94,9 @@ class ControllerState:
 
 
 def initial(names: Sequence[str], device: torch.device) -> ControllerState:
-    """Nothing heard yet, and all scales 1."""
-    drive, average, heard, sizes, bad = torch.zeros(5, len(names), device=device).unbind()
-    return ControllerState(tuple(names), drive, average, heard, sizes, torch.ones(len(names), device=device), bad)
+    """Nothing heard yet, all scales 1, and every layer free to be led."""
+    values = {**dict.fromkeys(VECTORS, 0.0), "scale": 1.0, "own": torch.nan}
+    return ControllerState(tuple(names), **{name: torch.full((len(names),), values[name], device=device) for name in VECTORS})
 
 
 def each(state: ControllerState, change: Callable[[Tensor], Tensor]) -> ControllerState:
@@ -104,7 +120,7 @@ def to_dict(state: ControllerState, config: Config, sums: Sums, arrivals: Sequen
     """Plain numbers, strings and tensors, keyed by layer name, the layers in their present order."""
     layers = {
         name: {
-            **{key: getattr(state, field)[i].clone() for field, key in VECTORS.items()},
+            **{key: getattr(state, key)[i].clone() for key in VECTORS},
             "spikes": spikes,
             "count": count,
         }
@@ -130,7 +146,10 @@ def from_dict(saved: dict[str, Any], names: Sequence[str], device: torch.device)
     """
     version = saved.get("version") if isinstance(saved, dict) else None
     if version != VERSION:
-        raise StateError(f"this is no state of a Homeostat of version {VERSION} (its version says {version!r})")
+        older = " It was saved by ahsar 0.1, whose law had another state: train on with that release, or attach anew."
+        raise StateError(
+            f"this is no state of a Homeostat of version {VERSION} (its version says {version!r})." + older * (version == 1)
+        )
     lacking = [key for key in ("layers", "arrivals", "config", "history", "held", *_NUMBERS) if key not in saved]
     if lacking:
         raise StateError(f"the state lacks {', '.join(map(repr, lacking))}: was it saved by state_dict()?")
@@ -143,10 +162,10 @@ def from_dict(saved: dict[str, Any], names: Sequence[str], device: torch.device)
         )
     try:
         vectors = {
-            field: torch.stack(
+            key: torch.stack(
                 [torch.as_tensor(layers[name][key], dtype=torch.float32).reshape(()).to(device) for name in layers]
             )
-            for field, key in VECTORS.items()
+            for key in VECTORS
         }
         spikes = {name: None if entry["spikes"] is None else entry["spikes"].to(device) for name, entry in layers.items()}
         sums = {name: (spikes[name], int(entry["count"])) for name, entry in layers.items()}

@@ -7,4 +7,4 @@ def readings(homeostat: Homeostat) -> dict[str, float]:
     """What every logger writes, under the same names. Copies from the device."""
     values = {f"rate/{name}": rate for name, rate in homeostat.rates.items()}
     values |= {f"scale/{name}": scale for name, scale in homeostat.scales.items()}
-    return {**values, "gain": homeostat.gain, "set-point": homeostat.set_point}
+    return {**values, "gain": homeostat.gain}
