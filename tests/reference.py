@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
+from statistics import NormalDist
 
 from ahsar import Config
 
 Vector = list[float]
-
-
-def clamp(value: float, limit: float) -> float:
-    return -limit if value < -limit else limit if value > limit else value
 
 
 def rate(spikes: Sequence[float], counts: Sequence[float]) -> Vector:
@@ -30,41 +28,30 @@ def smooth(average: Vector, weight: Vector, rates: Vector, beta: float) -> tuple
     return averages, weights
 
 
-def centre_on_set_point(average: Vector, set_point: float, limit: float) -> Vector:
-    """(3), every layer against the set-point."""
-    return [clamp((a - set_point) / set_point, limit) for a in average]
+def distance(rate: float) -> float:
+    """ξ of (3): the quantile of the normal distribution, from below at least 0.05."""
+    if rate <= 0:
+        return math.inf
+    return max(-NormalDist().inv_cdf(rate), 0.05) if rate < 1 else 0.05
 
 
-def centre_on_network(average: Vector, known: Sequence[bool], limit: float) -> Vector:
-    """(3), every known layer against the mean of the known ones."""
-    heard = [a for a, k in zip(average, known, strict=True) if k]
-    mean = sum(heard) / len(heard) if heard else 0.0
-    if mean <= 0:
-        return [0.0] * len(average)
-    return [clamp((a - mean) / mean, limit) if k else 0.0 for a, k in zip(average, known, strict=True)]
+def centre(rate: float, set_point: float, moved: bool, config: Config) -> float:
+    """(3) of one layer."""
+    if not moved and config.band[0] * set_point <= rate <= config.band[1] * set_point:
+        return 0.0
+    far = distance(rate)
+    up, down = (math.log(distance(edge * set_point)) - math.log(far) if far < math.inf else -math.inf for edge in config.lead)
+    return max(up, -config.limit) if up < 0 else min(down, config.limit) if down > 0 else 0.0
 
 
-def laplacian(state: Vector) -> Vector:
-    """Δ of (4): the sum of the differences to the neighbours there are."""
-    result = []
-    for i in range(len(state)):
-        flow = 0.0
-        for j in (i - 1, i + 1):
-            if 0 <= j < len(state):
-                flow += state[j] - state[i]
-        result.append(flow)
+def diffuse(correction: Vector, open_to: Sequence[bool], diffusion: float) -> Vector:
+    """(4): every pair of neighbours that both take part shares its difference."""
+    result = list(correction)
+    for i in range(len(correction) - 1):
+        if open_to[i] and open_to[i + 1]:
+            flow = diffusion * (correction[i + 1] - correction[i])
+            result[i], result[i + 1] = result[i] + flow, result[i + 1] - flow
     return result
-
-
-def react_and_diffuse(state: Vector, deviation: Vector, leak: float, reaction: float, diffusion: float) -> Vector:
-    """(4)."""
-    flow = laplacian(state)
-    return [h - leak * h + reaction * c + diffusion * f for h, c, f in zip(state, deviation, flow, strict=True)]
-
-
-def bound(state: Vector, reach: float) -> Vector:
-    """(5)."""
-    return [math.exp(reach * math.tanh(h)) for h in state]
 
 
 def scale_threshold(threshold: float, scale: float, rest: float) -> float:
@@ -91,74 +78,101 @@ def energy(average: Vector, sizes: Sequence[float]) -> float:
     return sum(n * a for n, a in zip(sizes, average, strict=True)) / sum(sizes)
 
 
-def moments(metrics: Sequence[float], beta: float) -> tuple[float, float]:
-    """Mean and variance for (8), from the whole history: the metric of k epochs ago weighs βᵏ."""
-    weights = [beta**age for age in reversed(range(len(metrics)))]
+def noise(metrics: Sequence[float], beta: float) -> float:
+    """Of (8), from the whole history: the change of k epochs ago weighs βᵏ."""
+    changes = [b - a for a, b in pairwise(metrics)]
+    weights = [beta**age for age in reversed(range(len(changes)))]
     total = sum(weights)
-    if total == 0:
-        return 0.0, 0.0
-    mean = sum(w * m for w, m in zip(weights, metrics, strict=True)) / total
-    return mean, sum(w * (m - mean) ** 2 for w, m in zip(weights, metrics, strict=True)) / total
-
-
-def progress(metric: float, past: Sequence[float], beta: float) -> float:
-    """(8)."""
-    mean, variance = moments(past, beta)
-    return (metric - mean) / math.sqrt(variance) if variance > 0 else 0.0
-
-
-def urge(progress: float, energy: float, set_point: float) -> float:
-    """u of (9)."""
-    lost = math.tanh(-progress) if progress < 0 else 0.0
-    excess = math.tanh((energy - set_point) / set_point) if energy > set_point else 0.0
-    return lost - excess
-
-
-def adjust_gain(gain: float, urge: float, gamma: float, limit: float) -> float:
-    """(9)."""
-    moved = gain * math.exp(gamma * urge)
-    return limit if moved > limit else 1 / limit if moved < 1 / limit else moved
+    return math.sqrt(0.5 * sum(w * d * d for w, d in zip(weights, changes, strict=True)) / total) if total else 0.0
 
 
 class Reference:
-    """The whole controller: feed it the counted spikes of each layer, in forward order."""
+    """The whole controller, layer by layer: feed it the counted spikes of each layer, in forward order."""
 
     def __init__(self, layers: int, config: Config):
         self.config = config
-        self.state, self.average, self.weight = [0.0] * layers, [0.0] * layers, [0.0] * layers
-        self.sizes, self.scales = [0.0] * layers, [1.0] * layers
-        self.gain = 1.0
+        self.log_scales, self.average, self.weight = [0.0] * layers, [0.0] * layers, [0.0] * layers
+        self.sizes, self.led, self.away = [0.0] * layers, [0.0] * layers, [0] * layers
+        self.own: list[float | None] = [None] * layers
+        self.gain, self.stride, self.futile = 1.0, 1.0, 0
         self.metrics: list[float] = []
+        self.means: list[float] = []
+        self.energies: list[float] = []
+        self.gains: list[float] = []
+        self.fastest = 0.0
 
     @property
-    def set_point(self) -> float:
-        return self.config.set_point * (self.gain if self.config.centre == "set-point" else 1.0)
+    def scales(self) -> Vector:
+        return [math.exp(a) * self.gain for a in self.log_scales]
+
+    def set_point(self, layer: int) -> float:
+        own = self.own[layer]
+        return (self.config.set_point if own is None else own) / self.gain**2
 
     def step(self, spikes: Sequence[float], counts: Sequence[float]) -> None:
         """One update, (1) to (6)."""
         config = self.config
         self.sizes = [n if n > 0 else old for n, old in zip(counts, self.sizes, strict=True)]
-        self.average, self.weight = smooth(self.average, self.weight, rate(spikes, counts), config.beta)
-        known = [w > 0 for w in self.weight]
-        if config.centre == "network":
-            deviation = centre_on_network(self.average, known, config.limit)
-        else:
-            deviation = centre_on_set_point(self.average, self.set_point, config.limit)
-        deviation = [c if k else 0.0 for c, k in zip(deviation, known, strict=True)]
-        self.state = react_and_diffuse(self.state, deviation, config.leak, config.reaction, config.diffusion)
-        self._scale()
+        rates = rate(spikes, counts)
+        self.average, self.weight = smooth(self.average, self.weight, rates, config.beta)
+        free = [n < config.grace for n in self.led]
+        learns = [config.trained and own is None for own in self.own]
+        silent = [r < 0.01 for r in rates]
+        known = [math.isfinite(r) for r in rates]
+        corrections, open_to, waits = [], [], []
+        for i in range(len(rates)):
+            waits.append(i > 0 and all(silent[j] and free[j] and not learns[j] for j in (i - 1, i)))
+            open_to.append(known[i] and free[i] and not waits[i] and not learns[i])
+            moved = self.log_scales[i] != 0
+            corrections.append(centre(self.average[i], self.set_point(i), moved, config) if known[i] else 0.0)
+        shared = diffuse(
+            [c if o else 0.0 for c, o in zip(corrections, open_to, strict=True)],
+            [o and not q for o, q in zip(open_to, silent, strict=True)],
+            config.diffusion,
+        )
+        for i, c in enumerate(shared):
+            before = self.log_scales[i]
+            if self.led[i] < math.inf:
+                low, high = (math.log(edge) for edge in config.reach)
+                moved_to = before + config.reaction / (1 + config.cooling * self.led[i]) * c
+                self.log_scales[i] = min(max(moved_to, low), high)
+            if self.log_scales[i] != before:
+                self.weight[i] *= 1e-6
+            if known[i] and free[i] and not waits[i]:
+                self.led[i] += 1
+            arrived = open_to[i] and before != 0 and abs(corrections[i]) < config.tolerance
+            if arrived or self.led[i] >= config.grace:
+                self.led[i] = math.inf
+            if learns[i] and self.led[i] == math.inf:
+                self.own[i] = self.average[i]
+            self._rescue(i, known[i])
 
-    def epoch(self, metric: float) -> None:
+    def _rescue(self, i: int, known: bool) -> None:
+        if not known or self.led[i] < math.inf:
+            return
+        low, high = (edge * self.set_point(i) for edge in self.config.rescue)
+        outside = not low <= self.average[i] <= high
+        self.away[i] = self.away[i] + 1 if self.away[i] < 0 or outside else 0
+        if self.away[i] >= self.config.patience:
+            self.away[i], self.led[i] = -self.config.pause, 0.0
+
+    def epoch(self, metric: float, learning_rate: float | None = None) -> None:
         """One epoch, (7) to (9); higher is better."""
-        ahead = progress(metric, self.metrics, self.config.progress_beta)
+        config, beta = self.config, self.config.progress_beta
         self.metrics.append(metric)
-        u = urge(ahead, energy(self.average, self.sizes), self.set_point)
-        self.gain = adjust_gain(self.gain, u, self.config.gamma, self.config.gain_limit)
-        if self.config.centre == "network":
-            self._scale()
-
-    def _scale(self) -> None:
-        self.scales = [s / (self.gain if self.config.centre == "network" else 1.0) for s in self._bounded()]
-
-    def _bounded(self) -> Vector:
-        return bound(self.state, self.config.reach)
+        mean = metric if not self.means else beta * self.means[-1] + (1 - beta) * metric
+        best, spread = max(self.means, default=mean), noise(self.metrics, beta)
+        holds = mean >= best - spread
+        self.means.append(mean)
+        self.energies.append(energy(self.average, self.sizes))
+        self.fastest = max(self.fastest, learning_rate or 0.0)
+        if config.frugal and len(self.metrics) > 2:
+            if len(self.gains) > 1 and self.gains[-1] > self.gains[-2]:
+                self.futile = 0 if self.energies[-1] < 0.98 * self.energies[-2] else self.futile + 1
+            pace = 1.0 if learning_rate is None or self.fastest == 0 else learning_rate / self.fastest
+            step = config.gamma * self.stride
+            if not holds:
+                self.gain, self.stride = max(1.0, self.gain * math.exp(-2 * step)), self.stride / 2
+            elif self.energies[-1] >= config.floor and self.futile < 3:
+                self.gain = min(config.gain_limit, self.gain * math.exp(step * pace))
+        self.gains.append(self.gain)

@@ -87,7 +87,7 @@ class Config:
     gamma: float = 0.12
     gain_limit: float = 2.0
     floor: float = 0.08
-    progress_beta: float = 0.5
+    progress_beta: float = 0.7
     interval: int = 1
     resting_interval: int = 10
     unused: Unused = "error"

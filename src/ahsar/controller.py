@@ -16,6 +16,10 @@ from .errors import ConfigError
 from .state import ControllerState
 
 Scales = Callable[[ControllerState, Config], Tensor]
+# progress (8) down to which validation holds: the best of many noisy values lies about so far above their mean
+HOLDS = -1.0
+# rises of the gain in a row that save nothing, after which it stays
+FUTILE = 3
 
 
 def set_point(state: ControllerState, config: Config) -> Tensor:
@@ -167,16 +171,16 @@ def close_epoch(
 def _spend_less(
     state: ControllerState, before: ControllerState, progress: float, pace: float, config: Config
 ) -> ControllerState:
-    """Equation (9): thresholds rise while validation holds within half its noise, and fall back where it does not.
+    """Equation (9): thresholds rise while validation holds, and fall back where it does not.
 
     They stay where activity is at its floor, or where it did not fall in the last epochs however they rose: weights made up
     for it.
     """
-    holds, past = progress >= -0.5, state.history
+    holds, past = progress >= HOLDS, state.history
     rose = len(past) > 1 and past[-1]["gain"] > past[-2]["gain"]
     fell = state.last_energy < 0.98 * before.last_energy
     futile = state.futile if not rose else 0 if fell else state.futile + 1
-    if holds and (state.last_energy < config.floor or futile >= 3):
+    if holds and (state.last_energy < config.floor or futile >= FUTILE):
         return replace(state, futile=futile)
     gain, stride = functional.adjust_gain(state.gain, holds, config.gamma * state.stride, pace, config.gain_limit)
     return replace(state, gain=gain, stride=stride / config.gamma if config.gamma else state.stride, futile=futile)

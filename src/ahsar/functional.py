@@ -58,11 +58,11 @@ def smooth(average: Tensor, weight: Tensor, rates: Tensor, beta: float) -> tuple
 
 
 def distance(rates: Tensor) -> Tensor:
-    """ξ(r) = √2 erfinv(1 − 2r): how far a threshold lies above the mean of normal membranes, in units of their spread.
+    """ξ(r) = √2 erfinv(1 − 2r) = −Φ⁻¹(r): how far a threshold lies above the mean of normal membranes, in units of their spread.
 
     Shape [L]; infinite for r = 0, and never below `NEAREST`.
     """
-    return (math.sqrt(2.0) * torch.erfinv(1.0 - 2.0 * rates)).clamp(min=NEAREST)
+    return (-torch.special.ndtri(rates)).clamp(min=NEAREST)
 
 
 def centre(
