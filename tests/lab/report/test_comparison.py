@@ -187,7 +187,7 @@ def test_the_best_constant_has_the_fewest_steps_and_then_the_best_end() -> None:
     got = summarise(records())
     steps = {row["scale"]: row["mean_steps_restricted"] for row in got["constant_grid"]}
     assert got["arms"]["constant"]["scale"] == min(steps, key=lambda scale: steps[scale])
-    tied = [{**trial(arm, 0), "steps_to_target": 90} for arm in ("constant@0.5", "constant@0.7")]
+    tied = [{**trial("constant@0.5", 0), "arm": arm} for arm in ("constant@0.5", "constant@0.7")]
     tied[1]["final_test"] = 0.99
     assert best_constant(tied) == "constant@0.7"
     for row in tied:

@@ -13,6 +13,8 @@ A matrix names blocks, `[data.NAME]`, `[model.NAME]` and `[paradigm.NAME]`, and 
     rivals = true            # whether --quick runs the rivals here too
     floor = 0.3              # the least target, for a cell whose baseline stays at chance
 
+`one_constant = 0.4`, on top of the file, names a scale of the grid that is held against AHSAR in all cells: chosen elsewhere.
+
 Beside FILE.toml, FILE.tuned.toml holds for each budget and cell what `ahsar tune FILE` found: the baseline's
 learning rate and the target. Cells that it lacks cannot be compared.
 """
@@ -30,7 +32,7 @@ from ahsar.lab.spec.workload import Workload
 
 FOLDER = Path(__file__).parent / "matrices"
 WHOLE = "."
-_ONLY_MATRIX = {"cells", "defaults"}  # tables that no workload has
+_ONLY_MATRIX = {"cells", "defaults", "one_constant"}  # tables that no workload has
 _AXES = ("data", "model", "paradigm")
 _TABLES = ("data", "model", "paradigm", "optimizer", "budget", "target", "seeds", "constant")
 
@@ -90,10 +92,12 @@ class Study:
     Attributes:
         name: of the workload or the matrix.
         cells: at least one, all of one budget.
+        one_constant: the scale that is held against AHSAR in all cells, or None.
     """
 
     name: str
     cells: tuple[Cell, ...]
+    one_constant: float | None = None
 
     @property
     def is_matrix(self) -> bool:
@@ -144,9 +148,16 @@ def load(name: str | Path, quick: bool = False) -> Study:
     if path.suffix == ".toml":
         table = read_toml(path, "workload")
         if _ONLY_MATRIX & table.keys():
-            return Study(path.stem, _cells(path, table, quick))
+            return Study(path.stem, _cells(path, table, quick), _one_constant(path, table))
     spec = workload.load(name, quick)
     return Study(spec.name, (Cell(spec.name, spec, WHOLE, spec.optimizer.lr, 0.0, True, True, {}),))
+
+
+def _one_constant(path: Path, table: dict[str, Any]) -> float | None:
+    scale = table.get("one_constant")
+    if scale is not None and not (isinstance(scale, (int, float)) and not isinstance(scale, bool) and scale > 0):
+        raise WorkloadError(f"{path}: one_constant = {scale!r}: must be a scale above 0, of the grid of constants")
+    return scale
 
 
 def _cells(path: Path, table: dict[str, Any], quick: bool) -> tuple[Cell, ...]:

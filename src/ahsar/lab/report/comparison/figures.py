@@ -12,7 +12,16 @@ from ahsar.lab.report.comparison.heatmaps import layers
 from ahsar.lab.report.curves import middle_half, steps_of
 from ahsar.lab.report.text import arm_name, count
 from ahsar.lab.results import stats
-from ahsar.lab.results.records import Record, arms_of, best_constant, best_rivals, column, constant_scale, is_rival, known
+from ahsar.lab.results.records import (
+    Record,
+    arms_of,
+    best_constant,
+    best_rivals,
+    constant_scale,
+    is_rival,
+    known,
+    times_to_target,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,10 +97,10 @@ def survival(arms: Arms) -> "Figure":
         return _empty(made, [ax])
     ends = []
     budget, target = (next(iter(arms.values()))[0][key] for key in ("budget", "target"))
-    quickest = sorted(arms, key=lambda arm: stats.restricted_mean(column(arms[arm], "steps_to_target"), budget))
+    quickest = sorted(arms, key=lambda arm: stats.restricted_mean(times_to_target(arms[arm])[0], budget))
     for arm in quickest:  # so that names of curves that end level stand in order of speed
         trials = arms[arm]
-        times = column(trials, "steps_to_target")
+        times = times_to_target(trials)[0]
         steps, left = stats.survival(times, budget)
         _line(ax, arm, steps, left, drawstyle="steps-post")
         reached = int((~np.isnan(times)).sum())
@@ -162,7 +171,7 @@ def scales(arms: Arms) -> "Figure":
     mean_scales = {arm: _mean_scale(arms[arm]) for arm in ("ahsar",) if arms.get(arm)}
 
     def steps(trials: Sequence[Record]) -> list[float]:
-        return list(np.nan_to_num(column(trials, "steps_to_target"), nan=budget))
+        return list(np.nan_to_num(times_to_target(trials)[0], nan=budget))
 
     def rate(trials: Sequence[Record]) -> list[float]:
         return known(trials, "mean_rate")

@@ -9,13 +9,22 @@ import numpy as np
 
 from ahsar.errors import ResultsError
 from ahsar.lab.report.comparison import neurobench
+from ahsar.lab.report.comparison.fair import Trials, left_out, speeds
 from ahsar.lab.report.comparison.tables import markdown, table
 from ahsar.lab.results import stats
-from ahsar.lab.results.records import Record, arms_of, best_constant, best_rivals, column, constant_scale, is_rival, known, rank
+from ahsar.lab.results.records import (
+    Record,
+    arms_of,
+    best_constant,
+    best_rivals,
+    constant_scale,
+    is_rival,
+    known,
+    rank,
+    times_to_target,
+)
 
 __all__ = ["MARGIN", "markdown", "summarise", "table"]
-
-Trials = dict[int, Record]  # one arm's finished trials, by seed
 
 SCHEMA = 1
 MARGIN = 0.01  # how much worse the final test metric may be before "faster" is withheld
@@ -50,6 +59,10 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
     for arm, row in arms.items():
         row["failed"] = sum(record["arm"] == arm and record["status"] != "done" for record in every)
         row["scale"] = constant_scale(arm)
+    learned, marks = speeds(done)
+    for arm, row in arms.items():
+        row["levels"] = marks.get(arm)
+        row["diverged"] = sum(record["arm"] == arm and record["status"] == "diverged" for record in every)
     best = best_constant(every)
     grid = sorted((row for row in arms.values() if row["scale"] is not None), key=lambda row: row["scale"])
     listed = {arm: row for arm, row in arms.items() if row["scale"] is None}
@@ -78,6 +91,9 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
                 arm: neurobench.metrics(finished.get(best if arm == "constant" and best else arm, []))
                 for arm in sorted(listed, key=rank)
             },
+            "learned": learned,
+            "left_out": _against_left_out(done, first, margin),
+            "against_constants": _against_constants(done, first, margin),
             "attached_identical": _identical(done.get("baseline", {}), done.get("attached", {})),
             "failures": [
                 {key: record.get(key) for key in ("trial", "arm", "seed", "error")}
@@ -99,7 +115,7 @@ class _Comparison:
     def arm(self, trials: Trials) -> dict[str, Any]:
         """Everything that is said of one arm; the parts that need a pair are None where there is none."""
         rows = list(trials.values())
-        steps = column(rows, "steps_to_target")
+        steps = times_to_target(rows)[0]
         final = known(rows, "final_test")
         seeds = sorted(set(trials) & set(self.reference))
         ours, theirs = [trials[seed] for seed in seeds], [self.reference[seed] for seed in seeds]
@@ -131,21 +147,42 @@ class _Comparison:
             "within_margin": bool(within),
             "settled": bool(worst >= -self.margin),
         }
-        row["speedup"] = self._speedup(theirs, ours, "steps_to_target", self.budget, within)
+        row["speedup"] = self._speedup(theirs, ours, 0, self.budget, within)
         # Seconds have no common budget, as trials differ in pace: every time is known up to the first miss.
-        missed = [float(r["seconds"]) for r in (*ours, *theirs) if r["seconds_to_target"] is None and r["seconds"]]
-        clock = min(missed, default=1 + max(float(r["seconds_to_target"] or 0) for r in (*ours, *theirs)))
-        row["seconds_speedup"] = self._speedup(theirs, ours, "seconds_to_target", clock, within)
+        both_arms = [*ours, *theirs]
+        took = times_to_target(both_arms)[1]
+        missed = [float(r["seconds"]) for r, t in zip(both_arms, took, strict=True) if np.isnan(t) and r["seconds"]]
+        clock = min(missed, default=1 + float(np.nan_to_num(took).max()))
+        row["seconds_speedup"] = self._speedup(theirs, ours, 1, clock, within)
         paces = [(_pace(a), _pace(b)) for a, b in zip(ours, theirs, strict=True)]
         row["seconds_per_step_ratio"] = _median([a / b for a, b in paces if a and b])
         price = {"mean_rate": _get("mean_rate"), "acs": _synops("acs"), "energy_proxy": _get("energy_proxy_nj")}
         row["pareto"] = {name: _ratio([get(r) for r in ours], [get(r) for r in theirs]) for name, get in price.items()}
         return row
 
-    def _speedup(self, theirs: list[Record], ours: list[Record], key: str, budget: float, within: bool) -> dict:
-        got = stats.speedup(column(theirs, key), column(ours, key), budget)
+    def _speedup(self, theirs: list[Record], ours: list[Record], unit: int, budget: float, within: bool) -> dict:
+        """In steps (unit 0) or seconds (unit 1)."""
+        got = stats.speedup(times_to_target(theirs)[unit], times_to_target(ours)[unit], budget)
         names = ("median", "ci95", "p_value", "method", "n", "reached_baseline", "reached_controlled")
         return {**{name: getattr(got, name) for name in names}, "faster": got.faster and bool(within)}
+
+
+def _against_left_out(done: dict[str, Trials], first: Record, margin: float) -> dict[str, Any] | None:
+    """AHSAR against the constant chosen on the other seeds, as `arm` has it, and what was chosen; None without a choice."""
+    choice = left_out(done, float(first["budget"]))
+    if choice is None:
+        return None
+    trials = {seed: done[arm][seed] for seed, arm in choice.items()}
+    chosen = {str(seed): constant_scale(arm) or 1.0 for seed, arm in choice.items()}
+    return {**_Comparison(trials, first, margin).arm(done["ahsar"]), "chosen": chosen}
+
+
+def _against_constants(done: dict[str, Trials], first: Record, margin: float) -> dict[str, Any]:
+    """AHSAR against every constant by itself, by its scale."""
+    scales = {arm: scale for arm in done if (scale := constant_scale(arm)) is not None and done[arm]}
+    if "ahsar" not in done:
+        return {}
+    return {f"{scale:g}": _Comparison(done[arm], first, margin).arm(done["ahsar"]) for arm, scale in scales.items()}
 
 
 def _identical(baseline: Trials, attached: Trials) -> dict[str, Any] | None:

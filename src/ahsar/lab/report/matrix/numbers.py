@@ -10,14 +10,17 @@ from ahsar.lab.results import stats
 SCHEMA = 1
 
 
-def combined(summaries: Mapping[str, dict[str, Any]], robust: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def combined(
+    summaries: Mapping[str, dict[str, Any]], robust: Mapping[str, dict[str, Any]], one_constant: float | None = None
+) -> dict[str, Any]:
     """Numbers of all cells, and of all opponents over the cells in which they ran.
 
     Args:
         summaries: `summarise` of each cell.
         robust: what `ahsar robustness` wrote for a cell, where it ran.
+        one_constant: the scale that is held against AHSAR in all cells, chosen elsewhere.
     """
-    cells = {name: _cell(summary, robust.get(name)) for name, summary in summaries.items()}
+    cells = {name: _cell(summary, robust.get(name), one_constant) for name, summary in summaries.items()}
     opponents = sorted({key for cell in cells.values() for key in cell["against"]}, key=_place)
     against = {
         key: _opponent({name: c["against"][key] for name, c in cells.items() if key in c["against"]}) for key in opponents
@@ -29,6 +32,10 @@ def combined(summaries: Mapping[str, dict[str, Any]], robust: Mapping[str, dict[
         "schema": SCHEMA,
         "cells": cells,
         "opponents": against,
+        "one_constant": one_constant,
+        "levels": _levels(cells),
+        "never_learn": sorted(name for name, cell in cells.items() if cell["learned"] is False),
+        "diverged": {name: many for name, cell in cells.items() if (many := cell["diverged"])},
         "ood": {name: _gaps(cells, name) for name in ("frozen", "continual", "batch_norm")},
     }
 
@@ -40,18 +47,42 @@ def _gaps(cells: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
     return {"n": len(gaps), "difference": stats.mean_interval(gaps).to_dict(), "wins_ties_losses": counts}
 
 
-def _cell(summary: dict[str, Any], robust: dict[str, Any] | None) -> dict[str, Any]:
+def _levels(cells: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Of every arm the geometric mean over cells of its speed to four levels of the baseline's curve: over all cells, and over
+    those whose baseline learns at all; and the cells where it is slower than 0.9 of the baseline."""
+    arms = sorted({arm for cell in cells.values() for arm in cell["levels"]}, key=_place)
+    told = {}
+    for arm in arms:
+        speeds = {name: cell["levels"][arm]["speed"] for name, cell in cells.items() if arm in cell["levels"]}
+        learned = {name: speed for name, speed in speeds.items() if cells[name]["learned"]}
+        told[arm] = {
+            "all": _geometric(list(speeds.values())),
+            "learned": _geometric(list(learned.values())),
+            "slower": sorted(name for name, speed in speeds.items() if speed < 0.9),
+        }
+    return told
+
+
+def _cell(summary: dict[str, Any], robust: dict[str, Any] | None, one_constant: float | None) -> dict[str, Any]:
     arms = summary["arms"]
+    constants = {f"constant@{row['scale']:g}": row for row in summary["constant_grid"]}
     against: dict[str, Any] = {}
     if arms.get("baseline") and arms.get("ahsar"):
         against["baseline"] = arms["ahsar"]
     against.update({kind_of(key): row for key, row in summary["against"].items()})
+    if summary["left_out"]:
+        against["constant-left-out"] = summary["left_out"]
+    if one_constant is not None and f"{one_constant:g}" in summary["against_constants"]:
+        against["one-constant"] = summary["against_constants"][f"{one_constant:g}"]
     keys = ("speedup", "seconds_speedup", "final_test_difference", "pareto")
     return {
         **{key: summary[key] for key in ("workload_hash", "metric", "target", "budget", "seeds", "best_constant", "failures")},
         "arms": {arm: {k: row[k] for k in ("n", "reached", "final_test", "mean_rate", "synops")} for arm, row in arms.items()},
         "against": {key: {k: row[k] for k in keys} for key, row in against.items() if row["speedup"]},
         "attached_identical": summary["attached_identical"],
+        "learned": summary["learned"],
+        "levels": {key: row["levels"] for key, row in {**constants, **arms}.items() if row.get("levels")},
+        "diverged": sum(row["diverged"] for row in {**constants, **arms}.values()),
         "ood": _ood(robust),
     }
 
@@ -103,5 +134,5 @@ def _ood(robust: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _place(opponent: str) -> tuple[int, str]:
-    order = ("baseline", "constant", "shuffled")
+    order = ("baseline", "ahsar", "constant", "constant-left-out", "one-constant", "shuffled")
     return (order.index(opponent) if opponent in order else len(order), opponent)

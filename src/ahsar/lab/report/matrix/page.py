@@ -7,36 +7,33 @@ from typing import Any
 
 from ahsar.errors import ResultsError
 from ahsar.files import write_whole
-from ahsar.lab.arms.names import number_of
 from ahsar.lab.report.comparison.summary import plain, summarise
 from ahsar.lab.report.matrix import forest
 from ahsar.lab.report.matrix.numbers import combined
+from ahsar.lab.report.matrix.tables import (
+    CELLS,
+    CELLS_NOTE,
+    LEVELS,
+    LEVELS_NOTE,
+    NO_RIVALS,
+    NOTE,
+    OVER,
+    cell_row,
+    level_rows,
+    opponent_rows,
+    title_of,
+)
 from ahsar.lab.report.page import picture, render
-from ahsar.lab.report.text import arm_name, markdown_table, mean_gap, mean_ratio, signed, speedup, times
+from ahsar.lab.report.text import markdown_table, mean_gap, mean_ratio, speedup, times
 from ahsar.lab.results import stats
 from ahsar.lab.results.matrix import about_of
 from ahsar.lab.results.records import read
 
-NOTE = (
-    "Speed-ups are AHSAR's against the opponent, above 1 is faster; ≥ and ≤ are bounds, where one of the two never reached "
-    "the target. W/T/L: cells in which AHSAR was faster, level or slower; after Holm, those of them that are so with 95 % "
-    "confidence, corrected for the number of cells. Means over cells are geometric (gaps: arithmetic), their 95 % intervals "
-    "resample cells. A final test is level within 0.01."
-)
-CELLS_NOTE = (
-    "Reached: baseline, AHSAR, of so many. Against the baseline where nothing else is said; the best constant scale of the "
-    "grid is picked after the fact and stands in parentheses. OOD: mean accuracy under corruptions, scales frozen."
-)
 OOD = {
     "frozen": "AHSAR with its scales frozen",
     "continual": "AHSAR adapting to the test batches",
     "batch_norm": "the adapting rival, the baseline with the batch norm statistics of each test batch",
 }
-OVER = (
-    *("opponent", "cells", "speed-up in steps", "p (Holm)", "in seconds", "final test, gap", "rate", "W/T/L"),
-    *("after Holm", "final test W/T/L"),
-)
-CELLS = (*("cell", "reached", "speed-up", "in seconds", "against the best constant", "final test", "gap", "rate", "OOD gap"),)
 
 
 def write(out: Path) -> Path:
@@ -59,7 +56,9 @@ def collect(out: Path) -> dict[str, Any]:
             f"{out}: none of its {len(about['cells'])} cells has run: run `ahsar compare {about['name']}` with this --out"
         )
     missing = [cell for cell in about["cells"] if cell not in ran]
-    return plain({"matrix": about["name"], "quick": about["quick"], "missing": missing, **_numbers(ran)})
+    return plain(
+        {"matrix": about["name"], "quick": about["quick"], "missing": missing, **_numbers(ran, about.get("one_constant"))}
+    )
 
 
 def combine(outs: Sequence[Path], into: Path) -> Path:
@@ -84,11 +83,11 @@ def _has_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("trials.jsonl", "trials.jsonl.gz"))
 
 
-def _numbers(ran: dict[str, Path]) -> dict[str, Any]:
+def _numbers(ran: dict[str, Path], one_constant: float | None = None) -> dict[str, Any]:
     """Of results folders by cell."""
     files = {cell: folder / "robustness.json" for cell, folder in ran.items()}
     robust = {cell: json.loads(file.read_text(encoding="utf-8")) for cell, file in files.items() if file.exists()}
-    return combined({cell: summarise(read(folder)) for cell, folder in ran.items()}, robust)
+    return combined({cell: summarise(read(folder)) for cell, folder in ran.items()}, robust, one_constant)
 
 
 def _write(out: Path, stem: str, numbers: dict[str, Any], title: str, first: dict[str, str], versions: dict[str, str]) -> Path:
@@ -99,13 +98,9 @@ def _write(out: Path, stem: str, numbers: dict[str, Any], title: str, first: dic
     return write_whole(out / f"{stem}.html", render({**content, "figures": [{**picture(drawn), "name": "matrix"}]}))
 
 
-def _title(opponent: str) -> str:
-    return "best constant scale" if opponent == "constant" else arm_name(opponent)
-
-
 def _content(numbers: dict[str, Any], title: str, facts: dict[str, str]) -> dict[str, Any]:
     """What the template shows."""
-    rivals = [key for key in numbers["opponents"] if key not in ("baseline", "constant")]
+    rivals = [key for key in numbers["opponents"] if key not in NO_RIVALS]
     tables = [
         {
             "title": "AHSAR against each opponent, over cells",
@@ -116,17 +111,20 @@ def _content(numbers: dict[str, Any], title: str, facts: dict[str, str]) -> dict
         {
             "title": "Every cell",
             "header": list(CELLS),
-            "rows": [_row(name, cell) for name, cell in numbers["cells"].items()],
+            "rows": [cell_row(name, cell) for name, cell in numbers["cells"].items()],
             "note": CELLS_NOTE,
         },
     ]
+    if numbers["levels"]:
+        header = list(LEVELS)
+        tables.insert(1, {"title": "Speed to four levels", "header": header, "rows": level_rows(numbers), "note": LEVELS_NOTE})
     if rivals:
         rows = [
             [name, *(speedup(c["against"][key]["speedup"]) if key in c["against"] else "" for key in rivals)]
             for name, c in numbers["cells"].items()
             if any(key in c["against"] for key in rivals)
         ]
-        header = ["cell", *map(_title, rivals)]
+        header = ["cell", *map(title_of, rivals)]
         tables.append({"title": "AHSAR's speed-up in steps against each rival", "header": header, "rows": rows, "note": ""})
     return {
         "title": title,
@@ -136,45 +134,6 @@ def _content(numbers: dict[str, Any], title: str, facts: dict[str, str]) -> dict
         "failures": [failure for cell in numbers["cells"].values() for failure in cell["failures"]],
         "facts": facts,
     }
-
-
-def opponent_rows(numbers: dict[str, Any]) -> list[list[str]]:
-    """Cells of the table of opponents, under `OVER`."""
-    return [
-        [
-            _title(key),
-            str(row["n"]),
-            mean_ratio(row["steps"]),
-            f"{row['steps']['p_holm']:.2g}",
-            mean_ratio(row["seconds"]),
-            mean_gap(row["final_test_difference"]),
-            times(row["rate"]["mean"]) if row["rate"]["mean"] else "–",
-            "/".join(map(str, row["wins_ties_losses"])),
-            "/".join(map(str, row["after_holm"])),
-            "/".join(map(str, row["final_wins_ties_losses"])),
-        ]
-        for key, row in numbers["opponents"].items()
-    ]
-
-
-def _row(name: str, cell: dict[str, Any]) -> list[str]:
-    base, ours = cell["arms"].get("baseline"), cell["arms"].get("ahsar")
-    against = cell["against"].get("baseline")
-    if not base or not ours or not against:
-        return [name, *["–"] * 8]
-    constant = cell["against"].get("constant")
-    scale = number_of(cell["best_constant"] or "")
-    return [
-        name,
-        f"{base['reached']}, {ours['reached']} of {ours['n']}",
-        speedup(against["speedup"]),
-        speedup(against["seconds_speedup"]),
-        f"{speedup(constant['speedup'])} ({scale})" if constant else "–",
-        f"{base['final_test']['mean']:.3f} → {ours['final_test']['mean']:.3f}",
-        signed(against["final_test_difference"]["mean"]),
-        times(against["pareto"]["mean_rate"]) if (against["pareto"] or {}).get("mean_rate") else "–",
-        signed(cell["ood"]["frozen"]) if cell["ood"] else "–",
-    ]
 
 
 def headline(numbers: dict[str, Any]) -> str:
@@ -194,12 +153,18 @@ def headline(numbers: dict[str, Any]) -> str:
 def findings(numbers: dict[str, Any]) -> list[str]:
     """One sentence for each opponent, for the final test, the price and what is missing."""
     said = []
+    if numbers["never_learn"]:
+        names = ", ".join(numbers["never_learn"])
+        said.append(f"The baseline never learns in {len(numbers['never_learn'])} cells, which are counted apart: {names}.")
+    if numbers["diverged"]:
+        counts = ", ".join(f"{many} in {name}" for name, many in numbers["diverged"].items())
+        said.append(f"Trials that diverged, which count as never reaching a level and have no final test: {counts}.")
     for key, row in numbers["opponents"].items():
         sure = row["steps"]["p_holm"] <= 0.05
         ratio = row["steps"]["mean"]
         verdict = "not shown to differ" if not sure else "faster" if ratio and ratio > 1 else "slower"
         said.append(
-            f"Against {_title(key)}, {row['n']} cell{'s' * (row['n'] != 1)}: {mean_ratio(row['steps'])} in steps ({verdict}; "
+            f"Against {title_of(key)}, {row['n']} cell{'s' * (row['n'] != 1)}: {mean_ratio(row['steps'])} in steps ({verdict}; "
             f"Holm over opponents, p = {row['steps']['p_holm']:.2g}), final test {mean_gap(row['final_test_difference'])}, "
             f"{times(row['rate']['mean']) if row['rate']['mean'] else '–'} its firing rate."
         )
