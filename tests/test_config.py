@@ -81,7 +81,8 @@ def test_edges_that_contradict_each_other_are_refused(values: dict[str, Any], to
 
 @pytest.mark.parametrize("field", WHOLE)
 def test_what_is_no_whole_number_is_refused(field: str) -> None:
-    for value in (WHOLE[field] - 1, 1.0, True, None):
+    values: list[Any] = [WHOLE[field] - 1, 1.0, True, None]
+    for value in values:
         with pytest.raises(ConfigError, match=rf"Config\.{field} = .*whole number ≥ {WHOLE[field]}"):
             Config(**{field: value})
 

@@ -122,20 +122,20 @@ def _guard_hooks() -> None:
         torch.compiler.reset()
 
 
-def _build(found: Found, group: Group, compile: bool) -> None:
+def _build(item: Found, group: Group, compile: bool) -> None:
     """Add a layer to the group, not hooked yet."""
-    assert found.adapter is not None
+    assert item.adapter is not None
     try:
-        layer = Layer(found.name, found.module, found.adapter, group, compile)
-        value = layer.threshold.value(found.module)
+        layer = Layer(item.name, item.module, item.adapter, group, compile)
+        value = layer.threshold.value(item.module)
     except AhsarError as error:
-        raise AttachError(f"layer {found.name!r}: {error}") from error
+        raise AttachError(f"layer {item.name!r}: {error}") from error
     above_rest = value - layer.threshold.rest
     if above_rest.is_meta:  # nothing to look at yet
         return
     if not bool(((above_rest > 0) & torch.isfinite(above_rest)).all()):
         raise AttachError(
-            f"layer {found.name!r} ({type(found.module).__name__}): threshold {value.tolist()} is not above rest "
+            f"layer {item.name!r} ({type(item.module).__name__}): threshold {value.tolist()} is not above rest "
             f"({layer.threshold.rest:g}), so it cannot be scaled; give a positive threshold, register the class with rest=, "
             "or leave the layer out with layers="
         )

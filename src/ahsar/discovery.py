@@ -28,14 +28,14 @@ def discover(model: nn.Module) -> list[Found]:
     >>> [(item.name, item.framework) for item in ahsar.discover(nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9)))]
     [('1', 'snnTorch')]
     """
-    found = []
+    candidates = []
     for name, module in model.named_modules():
         entry = find(module)
         if isinstance(entry, Skip):
-            found.append(Found(name, module, entry.framework, None, entry.reason))
+            candidates.append(Found(name, module, entry.framework, None, entry.reason))
         elif isinstance(entry, Adapter):
-            found.append(Found(name, module, entry.framework, entry, entry.refuse(module)))
-    return found
+            candidates.append(Found(name, module, entry.framework, entry, entry.refuse(module)))
+    return candidates
 
 
 def select(model: nn.Module, layers: Selection) -> list[Found]:
@@ -44,10 +44,10 @@ def select(model: nn.Module, layers: Selection) -> list[Found]:
     Raises:
         AttachError: there is none, or a name is none of theirs.
     """
-    found = discover(model)
-    usable = [item for item in found if item.adapter is not None and item.reason is None]
+    candidates = discover(model)
+    usable = [item for item in candidates if item.adapter is not None and item.reason is None]
     if not usable:
-        raise AttachError(_nothing_found(model, found))
+        raise AttachError(_nothing_found(model, candidates))
     if layers is None or (layers == "all" and "all" not in [item.name for item in usable]):
         return usable
     if callable(layers):
@@ -56,7 +56,7 @@ def select(model: nn.Module, layers: Selection) -> list[Found]:
         names = [layers] if isinstance(layers, str) else list(layers)
         unknown = [name for name in names if name not in {item.name for item in usable}]
         if unknown:
-            skipped = {item.name: item.reason for item in found if item.reason is not None}
+            skipped = {item.name: item.reason for item in candidates if item.reason is not None}
             raise AttachError(
                 "layers= names "
                 + ", ".join(f"{name!r} ({skipped.get(name, 'no spiking layer')})" for name in unknown)
@@ -68,11 +68,11 @@ def select(model: nn.Module, layers: Selection) -> list[Found]:
     return chosen
 
 
-def _nothing_found(model: nn.Module, found: list[Found]) -> str:
+def _nothing_found(model: nn.Module, candidates: list[Found]) -> str:
     seen = sorted({type(module).__name__ for module in nn.Module.modules(model)})
     message = f"no spiking layer to regulate in {type(model).__name__}. Module types seen: {', '.join(seen)}. "
-    if found:
-        message += "Skipped: " + "; ".join(f"{item.name} ({item.reason})" for item in found) + ". "
+    if candidates:
+        message += "Skipped: " + "; ".join(f"{item.name} ({item.reason})" for item in candidates) + ". "
     return message + (
         'For neurons of your own: ahsar.register_adapter(MyNeuron, threshold="its_attribute", spikes=0) before attach'
     )

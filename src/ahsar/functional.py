@@ -58,9 +58,9 @@ def smooth(average: Tensor, weight: Tensor, rates: Tensor, beta: float) -> tuple
 
 
 def distance(rates: Tensor) -> Tensor:
-    """ξ(r) = √2 erfinv(1 − 2r) = −Φ⁻¹(r): how far a threshold lies above the mean of normal membranes, in units of their spread.
+    """ξ(r) = √2 erfinv(1 − 2r) = −Φ⁻¹(r): how far a threshold lies above the mean of normal membranes.
 
-    Shape [L]; infinite for r = 0, and never below `NEAREST`.
+    Shape [L], in units of their spread; infinite for r = 0, and never below `NEAREST`.
     """
     return (-torch.special.ndtri(rates)).clamp(min=NEAREST)
 

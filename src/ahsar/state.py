@@ -96,7 +96,8 @@ class ControllerState:
 def initial(names: Sequence[str], device: torch.device) -> ControllerState:
     """Nothing heard yet, all scales 1, and every layer free to be led."""
     values = {**dict.fromkeys(VECTORS, 0.0), "scale": 1.0, "own": torch.nan}
-    return ControllerState(tuple(names), **{name: torch.full((len(names),), values[name], device=device) for name in VECTORS})
+    vectors: dict[str, Any] = {name: torch.full((len(names),), value, device=device) for name, value in values.items()}
+    return ControllerState(tuple(names), **vectors)
 
 
 def each(state: ControllerState, change: Callable[[Tensor], Tensor]) -> ControllerState:

@@ -17,8 +17,8 @@ Result = TypeVar("Result")
 
 def console() -> Console:
     """A rich console of the terminal's width; `COLUMNS` decides first."""
-    found = Console()
-    return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=WIDTH)
+    terminal = Console()
+    return terminal if terminal.is_terminal or "COLUMNS" in os.environ else Console(width=WIDTH)
 
 
 def each_cell(

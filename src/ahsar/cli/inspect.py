@@ -50,7 +50,7 @@ def inspect_target(target: str, input_shape: str | None = None) -> list[Row]:
     """
     model = build_model(target)
     shapes, answers = ({}, set()) if input_shape is None else _forward(model, input_shape)
-    rows = [_row(found, shapes, answers) for found in discover(model)]
+    rows = [_row(item, shapes, answers) for item in discover(model)]
     if not rows:
         seen = ", ".join(sorted({type(module).__name__ for module in nn.Module.modules(model)}))
         raise AttachError(
@@ -67,10 +67,10 @@ def build_model(target: str) -> nn.Module:
         raise AttachError(f"{target!r}: write package.module:factory")
     sys.path.insert(0, os.getcwd())
     try:
-        found: Any = importlib.import_module(module_name)
+        resolved: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
-            found = getattr(found, part)
-        model = found if isinstance(found, nn.Module) else found()
+            resolved = getattr(resolved, part)
+        model = resolved if isinstance(resolved, nn.Module) else resolved()
     except Exception as error:
         raise AttachError(f"{target}: {type(error).__name__}: {error}") from error
     finally:
@@ -85,10 +85,10 @@ def _forward(model: nn.Module, input_shape: str) -> tuple[dict[str, str], set[st
     shapes: dict[str, str] = {}
     answers, known = Answers(), [item for item in discover(model) if item.adapter is not None]
 
-    def note(found: Any) -> Any:
+    def note(item: Any) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            shapes[found.name] = str(tuple(found.adapter.spikes(module, output).shape))
-            answers.mark(output, found.name)
+            shapes[item.name] = str(tuple(item.adapter.spikes(module, output).shape))
+            answers.mark(output, item.name)
 
         return hook
 
@@ -105,14 +105,14 @@ def _forward(model: nn.Module, input_shape: str) -> tuple[dict[str, str], set[st
     return shapes, layers or set()
 
 
-def _row(found: Any, shapes: dict[str, str], answers: set[str]) -> Row:
+def _row(item: Any, shapes: dict[str, str], answers: set[str]) -> Row:
     threshold, shape = "", ""
-    if found.reason is None and isinstance(found.adapter, Adapter):
-        value = found.adapter.threshold(found.module).value(found.module)
+    if item.reason is None and isinstance(item.adapter, Adapter):
+        value = item.adapter.threshold(item.module).value(item.module)
         threshold, shape = _number(value), str(tuple(value.shape))
-    kind = type(found.module).__name__
-    reason = f"{ANSWER}, unless layers= names it" if found.name in answers else found.reason or ""
-    return Row(found.name, kind, found.framework, threshold, shape, shapes.get(found.name, ""), reason)
+    kind = type(item.module).__name__
+    reason = f"{ANSWER}, unless layers= names it" if item.name in answers else item.reason or ""
+    return Row(item.name, kind, item.framework, threshold, shape, shapes.get(item.name, ""), reason)
 
 
 def _number(value: Tensor) -> str:

@@ -25,14 +25,14 @@ def report(
     from ahsar.lab.results.matrix import is_matrix
 
     several = len(folders) > 1
-    found = [folder_of(target, quick, None if several else out) for target in folders]
-    for folder in found:
+    outs = [folder_of(target, quick, None if several else out) for target in folders]
+    for folder in outs:
         if is_matrix(folder):
             show_matrix(folder)
         else:
             make_console().print(page.write(folder))
     if several:
-        make_console().print(matrix_page.combine(found, out or Path("runs/combined")))
+        make_console().print(matrix_page.combine(outs, out or Path("runs/combined")))
 
 
 def folder_of(target: str, quick: bool, out: Path | None) -> Path:
@@ -62,12 +62,12 @@ def show_comparison(out: Path) -> None:
 
     console = make_console()
     written = page.write(out)
-    found = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    console.print(summary.table(found, console.width))
-    for said in (words.headline(found), *words.findings(found)):
+    numbers = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    console.print(summary.table(numbers, console.width))
+    for said in (words.headline(numbers), *words.findings(numbers)):
         console.print(said, highlight=False)
     console.print(f"report: {written.absolute()}", soft_wrap=True)
-    if not any(arm["n"] for arm in found["arms"].values()):
+    if not any(arm["n"] for arm in numbers["arms"].values()):
         raise ResultsError(f"every trial failed; the errors are in {out / 'trials.jsonl'}")
 
 
@@ -77,7 +77,7 @@ def show_matrix(out: Path) -> None:
 
     console = make_console()
     written = page.write(out)
-    found = json.loads((out / "matrix.json").read_text(encoding="utf-8"))
-    for said in (page.headline(found), *page.findings(found)):
+    numbers = json.loads((out / "matrix.json").read_text(encoding="utf-8"))
+    for said in (page.headline(numbers), *page.findings(numbers)):
         console.print(said, highlight=False)
     console.print(f"page: {written.absolute()}", soft_wrap=True)

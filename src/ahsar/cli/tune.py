@@ -68,10 +68,10 @@ def _tune_workload(cell: "Cell", source: Path | None, lrs: Sequence[float], seed
     console = make_console()
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console) as progress:
         bar = progress.add_task("trials", total=len(lrs) * len(seeds))
-        found = tune(cell.workload, source, lrs, seeds, lambda: progress.advance(bar))
-    console.print_json(json.dumps(found))
-    if found["at_end"]:
-        console.print(f"the best learning rate, {found['lr']:g}, is at the end of those tried: try more with --lr")
+        result = tune(cell.workload, source, lrs, seeds, lambda: progress.advance(bar))
+    console.print_json(json.dumps(result))
+    if result["at_end"]:
+        console.print(f"the best learning rate, {result['lr']:g}, is at the end of those tried: try more with --lr")
 
 
 def _tune_matrix(
@@ -82,16 +82,16 @@ def _tune_matrix(
 
     console = make_console()
     files = {cell.name: out / "tuning" / f"{cell.name}.json" for cell in cells}
-    found: dict[str, dict] = {cell.name: {"rates": [], "trials": []} for cell in cells}
-    found |= {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.exists()}
-    missing = [cell for cell in cells if missing_rate(cell, found[cell.name], lrs) is not None]
-    calls = [(cell, partial(tune_cell, cell, cell.source(root), found[cell.name], lrs, seeds)) for cell in missing]
+    known: dict[str, dict] = {cell.name: {"rates": [], "trials": []} for cell in cells}
+    known |= {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.exists()}
+    missing = [cell for cell in cells if missing_rate(cell, known[cell.name], lrs) is not None]
+    calls = [(cell, partial(tune_cell, cell, cell.source(root), known[cell.name], lrs, seeds)) for cell in missing]
     for cell, result in each_cell(calls, jobs, console):
-        found[cell.name] = result
+        known[cell.name] = result
         write_whole(files[cell.name], json.dumps(result))
         rates = sorted(result["rates"], key=lambda rate: rate["lr"])
         said = " ".join(f"{rate['lr']:g}: {rate['best']:.3f}" for rate in rates)
         console.print(f"{cell.name}: {said}", highlight=False)
-    frozen = {cell.name: tuned(cell, rates) for cell in cells if (rates := found[cell.name]["rates"])}
+    frozen = {cell.name: tuned(cell, rates) for cell in cells if (rates := known[cell.name]["rates"])}
     written = write_whole(out / "tuned.toml", tuned_text({"quick" if cells[0].workload.quick else "full": frozen}))
     console.print(f"tuned: {written}; keep it beside the matrix as NAME.tuned.toml", soft_wrap=True)

@@ -104,8 +104,11 @@ def with_number(name: str) -> str:
     return f"{name}@{DEFAULTS[name]:g}" if name in DEFAULTS else name
 
 
-def build(name: str) -> Arm:
+def build(name: str, trained: bool = False) -> Arm:
     """The arm of that name.
+
+    Args:
+        trained: whether the network comes to it trained, as a converted one does.
 
     Raises:
         WorkloadError: there is none.
@@ -114,11 +117,10 @@ def build(name: str) -> Arm:
 
     kind, number = kind_of(with_number(name)), number_of(with_number(name))
     strength = _number(number)
-    if name in ("baseline", "ahsar", "attached", "shuffled"):
-        return {
-            "baseline": placebos.Baseline, "ahsar": placebos.Controlled, "attached": placebos.Attached,
-            "shuffled": placebos.Shuffled,
-        }[name]()  # fmt: skip
+    if name in ("ahsar", "shuffled"):
+        return {"ahsar": placebos.Controlled, "shuffled": placebos.Shuffled}[name](trained)
+    if name in ("baseline", "attached"):
+        return {"baseline": placebos.Baseline, "attached": placebos.Attached}[name]()
     if kind == CONSTANT and strength is not None:
         return placebos.Constant(strength)
     if kind in RIVALS and strength is not None:

@@ -24,10 +24,13 @@ class Baseline:
 
 
 class Controlled(Baseline):
-    """The controller with its default constants."""
+    """The controller with its default constants, told whether the network was trained before."""
+
+    def __init__(self, trained: bool = False) -> None:
+        self.config = ahsar.Config(trained=trained)
 
     def attach(self, model: nn.Module, optimizer: Optimizer) -> Homeostat:
-        return ahsar.attach(model, optimizer)
+        return ahsar.attach(model, optimizer, config=self.config)
 
 
 class Attached(Baseline):
@@ -49,11 +52,11 @@ class Constant(Baseline):
         return homeostat
 
 
-class Shuffled(Baseline):
+class Shuffled(Controlled):
     """The controller, with each layer's scale given to the next layer."""
 
     def attach(self, model: nn.Module, optimizer: Optimizer) -> Homeostat:
-        homeostat = ahsar.attach(model, optimizer, scales=of_the_next_layer)
+        homeostat = ahsar.attach(model, optimizer, config=self.config, scales=of_the_next_layer)
         if len(homeostat.layers) < 2:
             homeostat.detach()
             raise WorkloadError("arm 'shuffled' needs at least two spiking layers: leave it out with --arms")

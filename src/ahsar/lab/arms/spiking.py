@@ -16,10 +16,10 @@ def spiking_layers(model: nn.Module, arm: str) -> list[Found]:
     Raises:
         WorkloadError: there is none.
     """
-    found = [layer for layer in ahsar.discover(model) if layer.adapter is not None and layer.reason is None]
-    if not found:
+    layers = [layer for layer in ahsar.discover(model) if layer.adapter is not None and layer.reason is None]
+    if not layers:
         raise WorkloadError(f"arm {arm!r}: the network has no spiking layer with a threshold; leave it out with --arms")
-    return found
+    return layers
 
 
 def refuse(arm: str, layer: Found, reason: str) -> NoReturn:

@@ -72,11 +72,11 @@ def _from_files(source: Path, about: Source) -> tuple[cache.Arrays, str]:
     root = source if source.is_dir() else source.parent
     files = {}
     for split, name in (("train", "train"), ("test", about.test)):
-        found = sorted(root.glob(f"{name}*.parquet")) or sorted(root.glob(f"*/{name}*.parquet"))
-        if not found:
+        paths = sorted(root.glob(f"{name}*.parquet")) or sorted(root.glob(f"*/{name}*.parquet"))
+        if not paths:
             cure = f"give --data a folder with train.parquet and {about.test}.parquet"
             raise DataError(f"{root}: no {name}*.parquet in it; {cure}")
-        files[split] = found
+        files[split] = paths
     key = [_VERSION, about.mode, {split: [cache.file_key(path) for path in paths] for split, paths in files.items()}]
 
     def build() -> cache.Arrays:

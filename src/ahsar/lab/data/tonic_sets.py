@@ -147,8 +147,8 @@ def _open(name: str, about: Source, folder: Path, part: str) -> tuple[Any, Path]
     except Exception as error:
         raise DataError(f"{root}: tonic cannot read it ({type(error).__name__}: {error}); fetch it again") from error
     if len(recordings) < about.parts[part]:
-        found = f"{root / recordings.folder_name}: {len(recordings)} of the {about.parts[part]} recordings of {name} ({part})"
-        raise DataError(f"{found}; unpack all of {recordings.filename} there")
+        counted = f"{root / recordings.folder_name}: {len(recordings)} of the {about.parts[part]} recordings of {name} ({part})"
+        raise DataError(f"{counted}; unpack all of {recordings.filename} there")
     return recordings, root
 
 

@@ -37,13 +37,13 @@ def last_of(trials: Sequence[Record], key: str) -> dict[str, float]:
     Args:
         key: "rates" or "scales".
     """
-    found: dict[str, list[float]] = {}
+    by_layer: dict[str, list[float]] = {}
     for trial in trials:
         points: list[dict[str, Any]] = [point for point in trial["curve"] if point.get(key)]
         for name, value in (points[-1][key] if points else {}).items():
             if value is not None and np.isfinite(value):
-                found.setdefault(name, []).append(float(value))
-    return {name: float(np.median(values)) for name, values in found.items()}
+                by_layer.setdefault(name, []).append(float(value))
+    return {name: float(np.median(values)) for name, values in by_layer.items()}
 
 
 def _at(trial: Record, key: str, grid: np.ndarray) -> np.ndarray:

@@ -46,34 +46,34 @@ def in_words(ci95: Interval, form: Callable[[float], str], before: str = "") -> 
     return interval(ci95, form, before + "95 % interval {} to {}")
 
 
-def speedup(found: dict[str, Any] | None) -> str:
+def speedup(outcome: dict[str, Any] | None) -> str:
     """A speed-up with its interval, as in "1.83× ✓ [1.52–2.20]"."""
-    if found is None:
+    if outcome is None:
         return "–"
-    if found["median"] is None:
-        return "neither" if found["n"] else "no pairs"
-    bound = "≥ " if not found["reached_baseline"] else "≤ " if not found["reached_controlled"] else ""
-    return bound + times(found["median"]) + (" ✓" if found["faster"] else "") + interval(found["ci95"], ratio, " [{}–{}]")
+    if outcome["median"] is None:
+        return "neither" if outcome["n"] else "no pairs"
+    bound = "≥ " if not outcome["reached_baseline"] else "≤ " if not outcome["reached_controlled"] else ""
+    return bound + times(outcome["median"]) + (" ✓" if outcome["faster"] else "") + interval(outcome["ci95"], ratio, " [{}–{}]")
 
 
-def mean_ratio(found: dict[str, Any]) -> str:
+def mean_ratio(estimate: dict[str, Any]) -> str:
     """A mean of ratios with its interval, as in "1.83× [1.52–2.20]"."""
-    return "–" if found["mean"] is None else times(found["mean"]) + interval(found["ci95"], ratio, " [{}–{}]")
+    return "–" if estimate["mean"] is None else times(estimate["mean"]) + interval(estimate["ci95"], ratio, " [{}–{}]")
 
 
-def mean_gap(found: dict[str, Any] | None) -> str:
+def mean_gap(gap: dict[str, Any] | None) -> str:
     """A mean difference with its interval, as in "+0.012 [+0.001 to +0.023]"."""
-    if found is None or found["mean"] is None:
+    if gap is None or gap["mean"] is None:
         return "–"
-    return signed(found["mean"]) + interval(found.get("ci95"), signed, " [{} to {}]")
+    return signed(gap["mean"]) + interval(gap.get("ci95"), signed, " [{} to {}]")
 
 
-def spread(found: dict[str, Any] | None, form: str = ".3f") -> str:
+def spread(estimate: dict[str, Any] | None, form: str = ".3f") -> str:
     """A mean with the half-width of its (symmetric) interval."""
-    if found is None or found["mean"] is None:
+    if estimate is None or estimate["mean"] is None:
         return "–"
-    half = f" ±{(found['ci95'][1] - found['ci95'][0]) / 2:.3f}" if found["ci95"] else ""
-    return f"{found['mean']:{form}}{half}"
+    half = f" ±{(estimate['ci95'][1] - estimate['ci95'][0]) / 2:.3f}" if estimate["ci95"] else ""
+    return f"{estimate['mean']:{form}}{half}"
 
 
 def parts(cell: str) -> tuple[str, str]:

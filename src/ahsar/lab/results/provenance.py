@@ -24,13 +24,13 @@ def source_hash() -> str:
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Version of Python, of every package that takes part, and of ahsar with the hash of what of it a trial runs."""
-    found = {"python": platform.python_version(), "ahsar": f"{ahsar.__version__}+{source_hash()}"}
+    installed = {"python": platform.python_version(), "ahsar": f"{ahsar.__version__}+{source_hash()}"}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 @dataclass(frozen=True)

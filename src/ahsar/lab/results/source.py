@@ -31,13 +31,13 @@ def files(root: Path = ROOT) -> list[Path]:
     """The files that a trial may run, sorted: what imports reach from a trial and its parts, inside functions too."""
     modules = {_name(path, root): path for path in root.rglob("*.py")}
     waiting = [name for name in modules if any(f"{name}.".startswith(f"{first}.") for first in _BEGINNINGS)]
-    found: set[str] = set()
+    visited: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name in modules and name not in found:
-            found.add(name)
+        if name in modules and name not in visited:
+            visited.add(name)
             waiting += [name.rpartition(".")[0], *_imports(name, modules[name])]  # a package runs before its modules
-    return sorted(modules[name] for name in found)
+    return sorted(modules[name] for name in visited)
 
 
 def _name(path: Path, root: Path) -> str:

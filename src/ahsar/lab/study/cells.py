@@ -184,12 +184,12 @@ def _cell(table: dict[str, Any], entry: dict[str, Any], tuned: dict[str, Any], q
     path = built.get("data", {}).pop("path", "")
     built.update(name=name, title=" · ".join(axes.values()))
     middle = workload.parse(copy.deepcopy(built), quick).optimizer.lr
-    found = tuned.get(name)
-    if found:
-        _lay(built, {"quick": {"optimizer": {"lr": found["lr"]}, "target": {"value": found["target"]}}} if quick else {
-            "optimizer": {"lr": found["lr"]}, "target": {"value": found["target"]}
+    frozen = tuned.get(name)
+    if frozen:
+        _lay(built, {"quick": {"optimizer": {"lr": frozen["lr"]}, "target": {"value": frozen["target"]}}} if quick else {
+            "optimizer": {"lr": frozen["lr"]}, "target": {"value": frozen["target"]}
         })  # fmt: skip
-    return Cell(name, workload.parse(built, quick), path, middle, floor, bool(found), rivals, axes)
+    return Cell(name, workload.parse(built, quick), path, middle, floor, bool(frozen), rivals, axes)
 
 
 def _lay(below: dict[str, Any], above: dict[str, Any]) -> None:

@@ -100,11 +100,11 @@ def measure(
         DataError, WorkloadError: the data or a choice does not fit.
     """
     workload, levels = Results(out).read_workload(), corruptions.levels(severities)
-    found = _models_of(out)
+    models = _models_of(out)
     splits = data.load(workload, path)
     source = corruptions.source(workload, splits, path, limit)
     chosen = corruptions.chosen(source.names, names)
-    subjects = [subject for arm, seed, file in found for subject in _subjects(arm, seed, file, workload, splits)]
+    subjects = [subject for arm, seed, file in models for subject in _subjects(arm, seed, file, workload, splits)]
     tests = [(CLEAN, 0), *((name, level) for name in chosen for level in levels)]
     with ExitStack() as stack:
         for subject in subjects:
@@ -148,11 +148,11 @@ def _models_of(out: Path) -> list[tuple[str, int, Path]]:
     seeds = set.intersection(*({record["seed"] for record in arms[arm]} for arm in wanted))
     if not seeds:
         raise ResultsError(f"{out}: {' and '.join(wanted)} have no finished seed in common: run more seeds")
-    found = [(arm, seed, results.model(name_of(arm, seed))) for arm in wanted for seed in sorted(seeds)]
-    for _, _, file in found:
+    models = [(arm, seed, results.model(name_of(arm, seed))) for arm in wanted for seed in sorted(seeds)]
+    for _, _, file in models:
         if not file.exists():
             raise ResultsError(f"{file} is missing: run the same `ahsar compare` again with --keep, which redoes such trials")
-    return found
+    return models
 
 
 def _subjects(arm: str, seed: int, file: Path, workload: Workload, splits: data.Splits) -> list[Subject]:

@@ -99,28 +99,28 @@ def next_rate(rates: Sequence[Row], middle: float, higher_is_better: bool = True
     return best * 2 if best == tried[-1] else best / 2
 
 
-def missing_rate(cell: Cell, found: Row, lrs: Sequence[float] | None) -> float | None:
+def missing_rate(cell: Cell, known: Row, lrs: Sequence[float] | None) -> float | None:
     """What a cell still has to try: the next of `lrs`, or of the search from its file's learning rate; None if nothing."""
     if lrs is None:
-        return next_rate(found["rates"], cell.middle, cell.workload.target.higher_is_better)
-    tried = {rate["lr"] for rate in found["rates"]}
+        return next_rate(known["rates"], cell.middle, cell.workload.target.higher_is_better)
+    tried = {rate["lr"] for rate in known["rates"]}
     return next((lr for lr in lrs if lr not in tried), None)
 
 
-def tune_cell(cell: Cell, source: Path | None, found: Row, lrs: Sequence[float] | None, seeds: Sequence[int]) -> Row:
+def tune_cell(cell: Cell, source: Path | None, known: Row, lrs: Sequence[float] | None, seeds: Sequence[int]) -> Row:
     """Try what a cell still has to, one learning rate after the other; in a process of its own.
 
     Args:
-        found: `rates` and `trials` of `tune` as far as they are known; added to.
+        known: `rates` and `trials` of `tune` as far as they are known; added to.
     """
     import torch
 
     torch.set_num_threads(1)  # as a comparison's trials
-    while (lr := missing_rate(cell, found, lrs)) is not None:
+    while (lr := missing_rate(cell, known, lrs)) is not None:
         more = tune(cell.workload, source, [lr], seeds)
         for key in ("rates", "trials"):
-            found[key] += more[key]
-    return found
+            known[key] += more[key]
+    return known
 
 
 def tuned(cell: Cell, rates: Sequence[Row]) -> Row:
@@ -129,10 +129,10 @@ def tuned(cell: Cell, rates: Sequence[Row]) -> Row:
     return {"lr": best["lr"], "target": max(cell.floor, round(best["best_of_first_half"], 4))}
 
 
-def tuned_text(found: dict[str, dict[str, dict[str, Any]]]) -> str:
+def tuned_text(budgets: dict[str, dict[str, dict[str, Any]]]) -> str:
     """A `.tuned.toml`: for each budget ("quick", "full") and cell its `lr` and `target`."""
     lines = ["# Written by `ahsar tune`: the baseline's learning rate and the target, on seeds that no comparison uses."]
-    for budget, cells in sorted(found.items()):
+    for budget, cells in sorted(budgets.items()):
         for name, row in sorted(cells.items()):
             lines += ["", f'[{budget}."{name}"]', f"lr = {row['lr']!r}", f"target = {row['target']!r}"]
     return "\n".join(lines) + "\n"

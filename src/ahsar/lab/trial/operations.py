@@ -122,7 +122,7 @@ def count(model: nn.Module, run: Callable[[], int]) -> dict[str, Any]:
 
 
 def _of_spikingjelly(model: nn.Module) -> bool:
-    return any(found.framework == "SpikingJelly" for found in ahsar.discover(model))
+    return any(layer.framework == "SpikingJelly" for layer in ahsar.discover(model))
 
 
 def _op_counter() -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ahsar.lab import arms, models, paradigms
 from ahsar.lab.data import Splits, augment
 from ahsar.lab.results.schema import Record, header, name_of
+from ahsar.lab.spec.catalogue import PARADIGMS
 from ahsar.lab.spec.workload import Workload
 from ahsar.lab.trial import evaluation, operations, outputs, ranks
 from ahsar.lab.trial.batches import batches
@@ -47,7 +48,7 @@ def run_trial(
     fabric = ranks.start(accelerator, precision, min(workload.budget.batch_size, len(splits.train[1])))
     _seed_everything(seed)
     train, val, test = ((x.to(fabric.device), y.to(fabric.device)) for x, y in (splits.train, splits.val, splits.test))
-    paradigm, treatment = paradigms.build(workload), arms.build(arm)
+    paradigm, treatment = paradigms.build(workload), arms.build(arm, PARADIGMS[workload.paradigm.name].remakes)
     model = models.build(workload, splits.sample_shape, splits.classes).to(fabric.device)
     model = treatment.prepare(paradigm.prepare(model, train, seed), train[0][: workload.budget.batch_size])
     optimizer = _optimizer(workload, paradigm.parameters(model))

@@ -111,7 +111,7 @@ def spikes(arms: Arms) -> "Figure":
     from matplotlib.ticker import LogLocator, NullFormatter
 
     made, (ax,) = style.figure(width=9.0, height=4.6)
-    points = {arm: found for arm, trials in arms.items() if arm != "attached" and len(found := _points(trials))}
+    points = {arm: dots for arm, trials in arms.items() if arm != "attached" and len(dots := _points(trials))}
     if not points:
         return _empty(made, [ax])
     first = next(iter(arms.values()))[0]
@@ -123,7 +123,7 @@ def spikes(arms: Arms) -> "Figure":
     ax.xaxis.set_minor_formatter(NullFormatter())
     halo = [withStroke(linewidth=2.5, foreground="white")]
     constants = sorted((arm for arm in points if constant_scale(arm) is not None), key=lambda arm: constant_scale(arm) or 0)
-    means = {arm: found.mean(axis=0) for arm, found in points.items()}
+    means = {arm: dots.mean(axis=0) for arm, dots in points.items()}
     if constants:
         path = np.array([means[arm] for arm in constants])
         ink = style.COLOURS["constant"]
@@ -140,9 +140,9 @@ def spikes(arms: Arms) -> "Figure":
         for arm, place in zip(constants, path, strict=True):
             below = {"xytext": (0, -13), "textcoords": "offset points", "ha": "center"}
             ax.annotate(f"{constant_scale(arm):g}", place, **below, fontsize=8, color=ink, path_effects=halo, zorder=5)
-    for arm, found in points.items():
+    for arm, dots in points.items():
         ink = style.colour(arm)
-        ax.scatter(*found.T, s=14, color=ink, alpha=0.18 if arm in constants else 0.4, linewidth=0, zorder=2)
+        ax.scatter(*dots.T, s=14, color=ink, alpha=0.18 if arm in constants else 0.4, linewidth=0, zorder=2)
         if arm not in constants:
             ax.scatter(*means[arm], s=95, color=ink, edgecolor="white", linewidth=1.2, zorder=4, label=arm_name(arm))
     ax.margins(y=0.1)
@@ -159,7 +159,7 @@ def scales(arms: Arms) -> "Figure":
     constants = {constant_scale(arm): trials for arm, trials in arms.items() if constant_scale(arm) is not None}
     grid = sorted(scale for scale in constants if scale is not None)
     budget = next(iter(constants.values()))[0]["budget"]
-    found = {arm: _mean_scale(arms[arm]) for arm in ("ahsar",) if arms.get(arm)}
+    mean_scales = {arm: _mean_scale(arms[arm]) for arm in ("ahsar",) if arms.get(arm)}
 
     def steps(trials: Sequence[Record]) -> list[float]:
         return list(np.nan_to_num(column(trials, "steps_to_target"), nan=budget))
@@ -178,7 +178,7 @@ def scales(arms: Arms) -> "Figure":
             if arms.get(arm) and (values := measure(arms[arm])):
                 level = float(np.mean(values))
                 ax.axhline(level, color=style.colour(arm), linewidth=1.4, linestyle=style.DASHES["constant"], zorder=2)
-                ax.plot(found.get(arm, 1.0), level, "D", color=style.colour(arm), markersize=7, zorder=4)
+                ax.plot(mean_scales.get(arm, 1.0), level, "D", color=style.colour(arm), markersize=7, zorder=4)
                 ends.append((level, arm_name(arm), style.colour(arm)))
         ax.set_xscale("log")
         ax.set_xticks(grid, [f"{scale:g}" for scale in grid])

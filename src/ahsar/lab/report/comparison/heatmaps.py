@@ -112,5 +112,5 @@ def _short(name: str) -> str:
 
 def _set_point(trials: Sequence[Record]) -> float | None:
     configs = [trial.get("config") or {} for trial in trials]
-    found = [config["set_point"] for config in configs if config.get("set_point") is not None]
-    return float(found[0]) if found else None
+    set_points = [config["set_point"] for config in configs if config.get("set_point") is not None]
+    return float(set_points[0]) if set_points else None

@@ -38,9 +38,9 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
     every = list(latest.values())
     first = every[0]
     for key in _FROZEN:
-        if len(found := {str(record[key]) for record in every}) > 1:
+        if len(values := {str(record[key]) for record in every}) > 1:
             raise ResultsError(
-                f"the trials differ in `{key}` ({', '.join(sorted(found))}): give each comparison its own --out folder"
+                f"the trials differ in `{key}` ({', '.join(sorted(values))}): give each comparison its own --out folder"
             )
     finished = arms_of(every)
     names = {record["arm"] for record in every}

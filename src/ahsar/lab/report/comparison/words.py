@@ -17,36 +17,36 @@ def headline(summary: Summary) -> str:
         return "Every trial failed, so there is nothing to compare: see the errors below."
     if not baseline or not ahsar or not baseline["n"] or not ahsar["n"]:
         return "There is no finished trial of both the baseline and AHSAR, so no speed-up can be stated."
-    found = ahsar["speedup"]
-    if found is None:
+    speedup = ahsar["speedup"]
+    if speedup is None:
         return "The baseline and AHSAR have no seed in common, so no speed-up can be stated."
-    goal, seen = target_words(summary), f"{found['n']} pair{'s' * (found['n'] != 1)}"
-    if found["median"] is None:
+    goal, seen = target_words(summary), f"{speedup['n']} pair{'s' * (speedup['n'] != 1)}"
+    if speedup["median"] is None:
         return f"Neither the baseline nor AHSAR reached {goal} in any of {seen}, so no speed-up can be stated."
-    size = _size(found)
-    if found["faster"]:
-        text = f"AHSAR reached {goal} {size} as fast as the baseline ({_interval(found)}, {seen})."
-    elif found["ci95"] is None:
+    size = _size(speedup)
+    if speedup["faster"]:
+        text = f"AHSAR reached {goal} {size} as fast as the baseline ({_interval(speedup)}, {seen})."
+    elif speedup["ci95"] is None:
         text = f"Nothing can be said yet: AHSAR reached {goal} {size} as fast as the baseline, but in only {seen}."
-    elif found["n"] < FEWEST and not found["ci95"][0] <= 1 <= found["ci95"][1]:
+    elif speedup["n"] < FEWEST and not speedup["ci95"][0] <= 1 <= speedup["ci95"][1]:
         text = f"Nothing is certain yet: AHSAR reached {goal} {size} as fast as the baseline, but in only {seen}."
-    elif found["ci95"][0] > 1:
+    elif speedup["ci95"][0] > 1:
         text = (
-            f"AHSAR reached {goal} {size} as fast as the baseline ({_interval(found)}, {seen}), but we do not call it "
+            f"AHSAR reached {goal} {size} as fast as the baseline ({_interval(speedup)}, {seen}), but we do not call it "
             f"faster: its final test {summary['metric']} is worse by more than the margin of {summary['margin']:g}."
         )
-    elif found["ci95"][1] < 1:
-        text = f"AHSAR was slower: it reached {goal} only {size} as fast as the baseline ({_interval(found)}, {seen})."
-    elif found["ci95"][0] == found["ci95"][1] == 1:
+    elif speedup["ci95"][1] < 1:
+        text = f"AHSAR was slower: it reached {goal} only {size} as fast as the baseline ({_interval(speedup)}, {seen})."
+    elif speedup["ci95"][0] == speedup["ci95"][1] == 1:
         text = f"AHSAR is not faster: it reached {goal} at the very same steps as the baseline ({seen})."
     else:
         text = (
             f"AHSAR is not shown to be faster: it reached {goal} {size} as fast as the baseline, but the interval "
-            f"includes 1 ({_interval(found)}, {seen})."
+            f"includes 1 ({_interval(speedup)}, {seen})."
         )
-    ours, theirs = found["reached_controlled"], found["reached_baseline"]
-    if min(ours, theirs) < found["n"]:
-        text += f" It reached the target in {ours} of {found['n']} pairs, the baseline in {theirs or 'none'}."
+    ours, theirs = speedup["reached_controlled"], speedup["reached_baseline"]
+    if min(ours, theirs) < speedup["n"]:
+        text += f" It reached the target in {ours} of {speedup['n']} pairs, the baseline in {theirs or 'none'}."
     return text
 
 
@@ -61,13 +61,13 @@ def findings(summary: Summary) -> list[str]:
 
 
 def _clock(ahsar: Row) -> str:
-    found, cost = ahsar["seconds_speedup"], ahsar["seconds_per_step_ratio"]
-    if found is None or found["median"] is None:
+    speedup, cost = ahsar["seconds_speedup"], ahsar["seconds_per_step_ratio"]
+    if speedup is None or speedup["median"] is None:
         return ""
     per_step = "" if cost is None else f" One of its steps took {times(cost)} the baseline's time."
-    verdict = {"faster": "is faster", "sooner": "is sooner there", "slower": "is slower"}.get(_verdict(found))
+    verdict = {"faster": "is faster", "sooner": "is sooner there", "slower": "is slower"}.get(_verdict(speedup))
     verdict = verdict or "is not shown to be faster"
-    return f"On the clock, evaluation left out, it {verdict}: {_size(found)} ({_interval(found)}).{per_step}"
+    return f"On the clock, evaluation left out, it {verdict}: {_size(speedup)} ({_interval(speedup)}).{per_step}"
 
 
 def _final(summary: Summary, ahsar: Row, baseline: Row) -> str:
@@ -97,7 +97,7 @@ def _price(ahsar: Row, baseline: Row) -> str:
 
 def _rival(summary: Summary, name: str) -> str:
     row = summary["against"][name]
-    found, gap = row["speedup"], row["final_test_difference"]
+    speedup, gap = row["speedup"], row["final_test_difference"]
     tried = len(summary["constant_grid"])
     rival = "shuffled scales (each layer is given another's)"
     if name == "constant":
@@ -107,36 +107,36 @@ def _rival(summary: Summary, name: str) -> str:
         kind, number = kind_of(name), number_of(name)
         tried = sum(kind_of(arm) == kind for arm in summary["arms"])
         rival = f"{kind} ({number}{f', picked from {tried} after the fact' if tried > 1 else ''})"
-    if found is None:
+    if speedup is None:
         return ""
-    if found["median"] is None:
+    if speedup["median"] is None:
         return f"Against {rival}: neither reached the target."
     low, high = (gap or {}).get("ci95") or (0.0, 0.0)
     if not summary["higher_is_better"]:
         low, high = -high, -low
     end = "better" if low > 0 else "worse" if high < 0 else ""
     end = f" Its final test {summary['metric']} is {end}." if end else ""
-    size = f"{_size(found)} as fast ({_interval(found)})"
-    verdict = _verdict(found)
+    size = f"{_size(speedup)} as fast ({_interval(speedup)})"
+    verdict = _verdict(speedup)
     if verdict == "faster":
         return f"AHSAR beat {rival}: {size}.{end}"
     if verdict == "sooner":
         return f"AHSAR reached the target sooner than {rival}: {size}.{end}"
     if verdict == "slower":
         return f"{_capital(rival)} beat AHSAR, which was {size}.{end}"
-    if found["median"] < 1:
+    if speedup["median"] < 1:
         return f"{_capital(rival)} did as well or better: AHSAR was {size}.{end}"
     return f"AHSAR is not shown to beat {rival}: it was {size}.{end}"
 
 
 def _check(summary: Summary) -> str:
-    found = summary["attached_identical"]
-    if found is None:
+    check = summary["attached_identical"]
+    if check is None:
         return ""
     held = "attached with all scales held at 1, training"
-    if found["identical"] == found["n"]:
-        return f"Check passed: {held} equals the baseline bit for bit ({found['n']} of {found['n']} pairs)."
-    seeds = ", ".join(map(str, found["different_seeds"]))
+    if check["identical"] == check["n"]:
+        return f"Check passed: {held} equals the baseline bit for bit ({check['n']} of {check['n']} pairs)."
+    seeds = ", ".join(map(str, check["different_seeds"]))
     return f"CHECK FAILED: {held} differs from the baseline (seeds {seeds}); do not trust this comparison."
 
 
@@ -147,23 +147,23 @@ def _failures(summary: Summary) -> str:
     return f"{number} trial{'s' * (number > 1)} failed and left {'their pairs' if number > 1 else 'its pair'} out."
 
 
-def _verdict(found: Row) -> str:
+def _verdict(speedup: Row) -> str:
     """faster; sooner (at the target, but worse at the end); slower; or unclear."""
-    low, high = found["ci95"] or (0.0, 2.0)
-    if found["faster"]:
+    low, high = speedup["ci95"] or (0.0, 2.0)
+    if speedup["faster"]:
         return "faster"
-    if found["n"] < FEWEST:
+    if speedup["n"] < FEWEST:
         return "unclear"
     return "sooner" if low > 1 else "slower" if high < 1 else "unclear"
 
 
-def _size(found: Row) -> str:
-    bound = "at least " if not found["reached_baseline"] else "at most " if not found["reached_controlled"] else ""
-    return bound + times(found["median"])
+def _size(speedup: Row) -> str:
+    bound = "at least " if not speedup["reached_baseline"] else "at most " if not speedup["reached_controlled"] else ""
+    return bound + times(speedup["median"])
 
 
-def _interval(found: Row) -> str:
-    return in_words(found["ci95"], ratio) or "too few pairs for an interval"
+def _interval(speedup: Row) -> str:
+    return in_words(speedup["ci95"], ratio) or "too few pairs for an interval"
 
 
 def _capital(text: str) -> str:

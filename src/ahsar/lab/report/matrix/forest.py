@@ -14,13 +14,13 @@ _SHOWN = {
 }
 
 
-def draw(found: dict[str, Any], path: Path) -> Path:
+def draw(numbers: dict[str, Any], path: Path) -> Path:
     """Write the picture as PNG to `path`; cells from the fastest against the baseline to the slowest.
 
     Args:
-        found: as `numbers.combined` gives it.
+        numbers: as `numbers.combined` gives it.
     """
-    cells = {name: cell for name, cell in found["cells"].items() if "baseline" in cell["against"]}
+    cells = {name: cell for name, cell in numbers["cells"].items() if "baseline" in cell["against"]}
     order = sorted(cells, key=lambda name: cells[name]["against"]["baseline"]["speedup"]["median"] or 1.0)
     made, (left, right) = figure(2, width=11.0, height=1.6 + 0.26 * max(4, len(order)), width_ratios=[1.7, 1], sharey=True)
     for ax in (left, right):

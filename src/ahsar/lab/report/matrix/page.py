@@ -76,8 +76,8 @@ def combine(outs: Sequence[Path], into: Path) -> Path:
         ran[name] = out
     if not ran:
         raise ResultsError("there is nothing to combine: give at least one --out folder")
-    found = plain({"matrix": None, "quick": None, "missing": [], **_numbers(ran)})
-    return _write(into, "combined", found, "AHSAR over several workloads", {}, {})
+    numbers = plain({"matrix": None, "quick": None, "missing": [], **_numbers(ran)})
+    return _write(into, "combined", numbers, "AHSAR over several workloads", {}, {})
 
 
 def _has_run(folder: Path) -> bool:
@@ -91,10 +91,10 @@ def _numbers(ran: dict[str, Path]) -> dict[str, Any]:
     return combined({cell: summarise(read(folder)) for cell, folder in ran.items()}, robust)
 
 
-def _write(out: Path, stem: str, found: dict[str, Any], title: str, first: dict[str, str], versions: dict[str, str]) -> Path:
-    content = _content(found, title, {**first, "cells": ", ".join(found["cells"]), **versions})
-    drawn = forest.draw(found, out / f"{stem}.png")
-    write_whole(out / f"{stem}.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+def _write(out: Path, stem: str, numbers: dict[str, Any], title: str, first: dict[str, str], versions: dict[str, str]) -> Path:
+    content = _content(numbers, title, {**first, "cells": ", ".join(numbers["cells"]), **versions})
+    drawn = forest.draw(numbers, out / f"{stem}.png")
+    write_whole(out / f"{stem}.json", json.dumps(numbers, indent=1, ensure_ascii=False) + "\n")
     write_whole(out / f"{stem}.md", _markdown(content))
     return write_whole(out / f"{stem}.html", render({**content, "figures": [{**picture(drawn), "name": "matrix"}]}))
 
@@ -103,42 +103,42 @@ def _title(opponent: str) -> str:
     return "best constant scale" if opponent == "constant" else arm_name(opponent)
 
 
-def _content(found: dict[str, Any], title: str, facts: dict[str, str]) -> dict[str, Any]:
+def _content(numbers: dict[str, Any], title: str, facts: dict[str, str]) -> dict[str, Any]:
     """What the template shows."""
-    rivals = [key for key in found["opponents"] if key not in ("baseline", "constant")]
+    rivals = [key for key in numbers["opponents"] if key not in ("baseline", "constant")]
     tables = [
         {
             "title": "AHSAR against each opponent, over cells",
             "header": list(OVER),
-            "rows": opponent_rows(found),
+            "rows": opponent_rows(numbers),
             "note": NOTE,
         },
         {
             "title": "Every cell",
             "header": list(CELLS),
-            "rows": [_row(name, cell) for name, cell in found["cells"].items()],
+            "rows": [_row(name, cell) for name, cell in numbers["cells"].items()],
             "note": CELLS_NOTE,
         },
     ]
     if rivals:
         rows = [
             [name, *(speedup(c["against"][key]["speedup"]) if key in c["against"] else "" for key in rivals)]
-            for name, c in found["cells"].items()
+            for name, c in numbers["cells"].items()
             if any(key in c["against"] for key in rivals)
         ]
         header = ["cell", *map(_title, rivals)]
         tables.append({"title": "AHSAR's speed-up in steps against each rival", "header": header, "rows": rows, "note": ""})
     return {
         "title": title,
-        "headline": headline(found),
+        "headline": headline(numbers),
         "tables": tables,
-        "findings": findings(found),
-        "failures": [failure for cell in found["cells"].values() for failure in cell["failures"]],
+        "findings": findings(numbers),
+        "failures": [failure for cell in numbers["cells"].values() for failure in cell["failures"]],
         "facts": facts,
     }
 
 
-def opponent_rows(found: dict[str, Any]) -> list[list[str]]:
+def opponent_rows(numbers: dict[str, Any]) -> list[list[str]]:
     """Cells of the table of opponents, under `OVER`."""
     return [
         [
@@ -153,7 +153,7 @@ def opponent_rows(found: dict[str, Any]) -> list[list[str]]:
             "/".join(map(str, row["after_holm"])),
             "/".join(map(str, row["final_wins_ties_losses"])),
         ]
-        for key, row in found["opponents"].items()
+        for key, row in numbers["opponents"].items()
     ]
 
 
@@ -177,9 +177,9 @@ def _row(name: str, cell: dict[str, Any]) -> list[str]:
     ]
 
 
-def headline(found: dict[str, Any]) -> str:
+def headline(numbers: dict[str, Any]) -> str:
     """The one sentence on top: against the baseline, over all cells."""
-    row = found["opponents"].get("baseline")
+    row = numbers["opponents"].get("baseline")
     if row is None:
         return "No cell holds both AHSAR and the baseline."
     win, tie, loss = row["wins_ties_losses"]
@@ -191,10 +191,10 @@ def headline(found: dict[str, Any]) -> str:
     )
 
 
-def findings(found: dict[str, Any]) -> list[str]:
+def findings(numbers: dict[str, Any]) -> list[str]:
     """One sentence for each opponent, for the final test, the price and what is missing."""
     said = []
-    for key, row in found["opponents"].items():
+    for key, row in numbers["opponents"].items():
         sure = row["steps"]["p_holm"] <= 0.05
         ratio = row["steps"]["mean"]
         verdict = "not shown to differ" if not sure else "faster" if ratio and ratio > 1 else "slower"
@@ -204,23 +204,23 @@ def findings(found: dict[str, Any]) -> list[str]:
             f"{times(row['rate']['mean']) if row['rate']['mean'] else '–'} its firing rate."
         )
     for key, text in OOD.items():
-        got = found["ood"][key]
+        got = numbers["ood"][key]
         if got["n"]:
             said.append(
                 f"Under corruptions, over {got['n']} cells, {text}: {mean_gap(got['difference'])} in accuracy against the "
                 f"baseline; better, level (within 0.01) and worse in {'/'.join(map(str, got['wins_ties_losses']))}."
             )
-    pairs = min((len(cell["seeds"]) for cell in found["cells"].values()), default=0)
+    pairs = min((len(cell["seeds"]) for cell in numbers["cells"].values()), default=0)
     if pairs <= stats.FEWEST_PAIRS:
         needed = stats.FEWEST_PAIRS + 1
         said.append(f"With {pairs} pairs no cell has a verdict of its own (that takes {needed}): intervals are over cells.")
-    checked = [cell["attached_identical"] for cell in found["cells"].values() if cell["attached_identical"]]
+    checked = [cell["attached_identical"] for cell in numbers["cells"].values() if cell["attached_identical"]]
     if checked:
         same, total = sum(c["identical"] for c in checked), sum(c["n"] for c in checked)
         verdict = "Check passed" if same == total else "CHECK FAILED"
         said.append(f"{verdict}: with all scales held at 1, {same} of {total} trials equal the baseline bit for bit.")
-    if found["missing"]:
-        said.append(f"Not run yet: {', '.join(found['missing'])}.")
+    if numbers["missing"]:
+        said.append(f"Not run yet: {', '.join(numbers['missing'])}.")
     return said
 
 

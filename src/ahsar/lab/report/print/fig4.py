@@ -45,13 +45,13 @@ def _panel(ax: "Axes", comparison: paper.Comparison) -> paper.Ends:
     from matplotlib.lines import Line2D
     from matplotlib.patheffects import withStroke
 
-    rates = {scale: found for scale, trials in comparison.constants.items() if (found := last_of(trials, "rates"))}
+    rates = {scale: medians for scale, trials in comparison.constants.items() if (medians := last_of(trials, "rates"))}
     ours, scales = last_of(comparison.ours, "rates"), last_of(comparison.ours, "scales")
     names = list(next(iter(rates.values()), {}))
     inks = dict(zip(names, paper.shades("viridis", len(names), 0.0, 0.82), strict=True))
     shown = {names[i] for i in np.linspace(0, len(names) - 1, min(NAMED, len(names))).round().astype(int)}
     ends: paper.Ends = []
-    halo, found = [withStroke(linewidth=1.8, foreground="white")], False
+    halo, marked = [withStroke(linewidth=1.8, foreground="white")], False
     for number, (name, short) in enumerate(zip(names, _short(names), strict=True), 1):
         places = [scale for scale in rates if name in rates[scale]]
         values = [rates[scale][name] for scale in places]
@@ -63,7 +63,7 @@ def _panel(ax: "Axes", comparison: paper.Comparison) -> paper.Ends:
             beside = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": paper.SMALL, "color": inks[name]}
             if name in shown:
                 ax.annotate(f"{number}", (scales[name], ours[name]), **beside, path_effects=halo, zorder=6)
-            found = True
+            marked = True
     handles: list[Any] = [Line2D([], [], linestyle="", color=style.SOFT, label="found by AHSAR", **_MARK)]
     if (goal := _set_point(comparison.ours)) is not None:
         dots = (0, (1.5, 1.5))
@@ -75,7 +75,7 @@ def _panel(ax: "Axes", comparison: paper.Comparison) -> paper.Ends:
     ax.set_xlim(left, right)
     ax.minorticks_off()
     ax.set_ylim(bottom=0)
-    paper.legend(ax, handles if found else [])
+    paper.legend(ax, handles if marked else [])
     paper.words(ax, comparison.title, "threshold scale S", "spikes per neuron and time step")
     return ends
 

@@ -45,16 +45,16 @@ def comparison(folder: Path) -> Comparison:
     """Read a results folder. Raises ResultsError if no trial of a constant scale other than the baseline's 1 finished."""
     records = read(folder)
     arms = arms_of(records)
-    found = {scale: trials for arm, trials in arms.items() if (scale := constant_scale(arm)) is not None}
-    if not set(found) - {1.0}:
+    constants = {scale: trials for arm, trials in arms.items() if (scale := constant_scale(arm)) is not None}
+    if not set(constants) - {1.0}:
         quick = " --quick" if records[0]["quick"] else ""
         raise ResultsError(
             f"{folder}: no trial of a constant scale finished: run `ahsar compare {records[0]['workload']}{quick} "
             f"--arms baseline,ahsar,constant --out {folder}` first"
         )
     if "baseline" in arms:
-        found[1.0] = arms["baseline"]
-    return Comparison(_title(folder, records[0]), dict(sorted(found.items())), arms.get("ahsar", []))
+        constants[1.0] = arms["baseline"]
+    return Comparison(_title(folder, records[0]), dict(sorted(constants.items())), arms.get("ahsar", []))
 
 
 def panels(count: int, height: float = 2.5) -> "tuple[Figure, list[Axes]]":

@@ -165,7 +165,7 @@ def _gap(row: Row) -> str:
 
 def _content(summary: dict[str, Any], picture: Path) -> dict[str, Any]:
     name = summary["workload"] + (" (quick)" if summary["quick"] else "")
-    each = [[row["label"], *(spread(found) for found in row["corruptions"].values())] for row in summary["rows"]]
+    each = [[row["label"], *(spread(accuracy) for accuracy in row["corruptions"].values())] for row in summary["rows"]]
     headline, *rest = findings(summary)
     return {
         "title": f"AHSAR on corrupted {name}",
