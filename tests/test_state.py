@@ -2,7 +2,6 @@
 
 import copy
 import io
-import math
 from dataclasses import replace
 from typing import Any
 
