@@ -11,6 +11,11 @@ import ahsar
 
 STEPS, FEATURES, WIDTH, CLASSES = 4, 8, 24, 3
 
+# Every layer is led at every update, without end: for tests that need scales which move, whatever the rates are.
+MOVING = ahsar.Config(
+    band=(1.0, 1.0), lead=(1.0, 1.0), cooling=0.0, tolerance=0.0, grace=10**6, resting_interval=1
+)  # fmt: skip
+
 
 class _Spike(torch.autograd.Function):
     @staticmethod

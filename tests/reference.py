@@ -144,7 +144,7 @@ class Reference:
             if arrived or self.led[i] >= config.grace:
                 self.led[i] = math.inf
             if learns[i] and self.led[i] == math.inf:
-                self.own[i] = self.average[i]
+                self.own[i] = max(self.average[i], 0.01)
             self._rescue(i, known[i])
 
     def _rescue(self, i: int, known: bool) -> None:

@@ -2,7 +2,7 @@
 
 import copy
 import io
-import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from torch import nn
 import ahsar
 from ahsar import Config, Homeostat, StateError
 from tests import models
+from tests.models import MOVING
 from tests.test_homeostat import Backwards
 
 X = models.batch(0)[0]
@@ -37,7 +38,7 @@ class Run:
         for step in range(first, last):
             losses.append(models.train_step(self.model, self.optimizer, step))
             if step % 3 == 2:
-                self.homeostat.epoch(math.sin(step))
+                self.homeostat.epoch(step / 50 if step < 13 else 0.0)
         return losses
 
     def save(self) -> dict[str, Any]:
@@ -57,7 +58,7 @@ class Run:
 @pytest.mark.parametrize("interval", [1, 3])
 @pytest.mark.parametrize("half", [6, 7, 8])
 def test_kill_and_resume_continues_bit_exactly(kind: str, interval: int, half: int) -> None:
-    config = Config(interval=interval, gamma=0.5)
+    config = replace(MOVING, interval=interval, frugal=True, floor=0.0)
     straight = Run(kind, config)
     losses = straight.train(0, 2 * half)
     killed, resumed = Run(kind, config), Run(kind, config)
@@ -69,11 +70,38 @@ def test_kill_and_resume_continues_bit_exactly(kind: str, interval: int, half: i
     assert straight.homeostat.gain != 1 and straight.homeostat.scales["neurons.0"] != 1
 
 
+@pytest.mark.parametrize("interval", [1, 3])
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("half", [5, 21, 31, 60])
+def test_a_network_is_led_rests_and_is_rescued_alike_after_a_resume(interval: int, trained: bool, half: int) -> None:
+    """The default law on rates that fall: what is known of each layer, and when it is sensed next, is saved."""
+    config = Config(interval=interval, trained=trained, beta=0.5, grace=7, patience=3, pause=9, resting_interval=4)
+    straight, killed, resumed = (ahsar.attach(models.build(boost=3.0), config=config) for _ in range(3))
+
+    def run(homeostat: Homeostat, first: int, last: int) -> list[Any]:
+        told = []
+        for step in range(first, last):
+            homeostat.model((0.0 if 24 <= step < 90 else 1.0) * models.batch(step)[0])
+            sensed = [layer.name for layer in homeostat.layers if layer.sum.heard()]
+            homeostat.step()
+            told.append((sensed, homeostat.scales, homeostat.resting, homeostat.set_points))
+        return told
+
+    wanted = run(straight, 0, 120)
+    assert run(killed, 0, half) == wanted[:half]
+    resumed.load_state_dict(through_a_file(killed.state_dict()))
+    assert run(resumed, half, 120) == wanted[half:]
+    assert str(resumed.state_dict()) == str(straight.state_dict())
+    rests = [all(resting.values()) for _, _, resting, _ in wanted]
+    assert any(rests) and not all(rests[rests.index(True) :])  # it rested, and was led again
+    assert any(not sensed for sensed, *_ in wanted)
+
+
 @pytest.mark.parametrize("kind", models.KINDS)
 @pytest.mark.parametrize("updates", [0, 2])
 def test_what_was_sensed_but_not_yet_used_is_kept(kind: str, updates: int) -> None:
     """Saved between the forward and the step of gradient accumulation; also before the very first update."""
-    straight, other = (ahsar.attach(models.build(kind)) for _ in range(2))
+    straight, other = (ahsar.attach(models.build(kind), config=MOVING) for _ in range(2))
     for _ in range(updates):
         straight.model(X)
         straight.step()
@@ -89,7 +117,7 @@ def test_what_was_sensed_but_not_yet_used_is_kept(kind: str, updates: int) -> No
 
 
 def test_the_order_of_the_layers_is_kept() -> None:
-    straight, other = ahsar.attach(Backwards()), ahsar.attach(Backwards())
+    straight, other = (ahsar.attach(Backwards(), config=MOVING) for _ in range(2))
     straight.model(X)
     straight.step()
     other.load_state_dict(through_a_file(straight.state_dict()))
@@ -109,12 +137,12 @@ def test_a_fresh_state_is_loadable() -> None:
 
 
 def test_held_scales_are_kept() -> None:
-    saving = ahsar.attach(models.build())
+    saving = ahsar.attach(models.build(), config=MOVING)
     saving.model(X)
     saving.step()
     learned = saving.scales
     saving.hold({"neurons.1": 0.5})
-    loading = ahsar.attach(models.build())
+    loading = ahsar.attach(models.build(), config=MOVING)
     loading.load_state_dict(through_a_file(saving.state_dict()))
     assert loading.scales == saving.scales
     assert loading.model.neurons[1].firing_level == 0.5  # type: ignore[index, union-attr]
@@ -174,12 +202,14 @@ def test_what_is_no_state_is_refused_and_nothing_changes() -> None:
     homeostat.model(X)
     state = homeostat.state_dict()
     for nothing in (None, [], {}, models.build().state_dict(), "state"):
-        refused(homeostat, nothing, r"no state of a Homeostat of version 1 \(its version says None\)")
-    refused(homeostat, {**state, "version": 2}, "version says 2")
+        refused(homeostat, nothing, r"no state of a Homeostat of version 2 \(its version says None\)\.$")
+    refused(homeostat, {**state, "version": 3}, r"version says 3\)\.$")
+    refused(homeostat, {**state, "version": 1}, r"version says 1\)\. It was saved by ahsar 0\.1.*attach anew")
     for key in state:
-        if key not in ("version", "left_alone"):  # states of version 0.1.0 know nothing of the latter
+        if key not in ("version", "left_alone"):
             refused(homeostat, {k: v for k, v in state.items() if k != key}, f"lacks '{key}'")
     refused(homeostat, {**state, "config": {**state["config"], "version": 9}}, "Config version 9")
+    refused(homeostat, {**state, "config": {**state["config"], "version": 1}}, "Config version 1 .*attach anew")
     refused(homeostat, {**state, "config": {**state["config"], "tau": 1}}, "no field 'tau'")
     for key in state["layers"]["neurons.1"]:
         damaged = copy.deepcopy(state)

@@ -54,7 +54,7 @@ class Config:
         patience: updates in a row outside the edges of `rescue` before a resting layer is led again, ≥ 1.
         pause: updates of rest behind a rescue before the next, ≥ 0.
         trained: the network was trained before (converted, or fine-tuned): nothing is led at first, and each layer's own
-            rate, averaged over the first `grace` updates, is its set-point.
+            rate, averaged over the first `grace` updates, is its set-point (0.01 at least).
         frugal: let the slow loop raise all thresholds while validation holds.
         gamma: γ of (9), in [0, 1]: the first step of the gain, of log G per epoch.
         gain_limit: the gain stays within [1, gain_limit], in [1, 10].

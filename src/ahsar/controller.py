@@ -77,7 +77,7 @@ def update(state: ControllerState, spikes: Tensor, counts: Tensor, config: Confi
         # rates at another threshold say nothing of those at this one
         heard=torch.where(log_scale != state.log_scale, functional.FORGOTTEN * heard, heard),
         led=led,
-        own=torch.where(learns & (led == math.inf), average, state.own),
+        own=torch.where(learns & (led == math.inf), average.clamp(min=functional.SILENT), state.own),
     )
     news = rescue(news, known, config)
     return replace(news, scale=scales(news, config))
