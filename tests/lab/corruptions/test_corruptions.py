@@ -211,7 +211,10 @@ def test_events_are_dropped_and_added_as_stated(level: int) -> None:
     assert share_left("drop-area", level) == pytest.approx(1 - amount["drop-area"] ** 2, abs=0.02)
     assert share_left("drop-pixel", level) == pytest.approx(1 - amount["drop-pixel"], abs=0.02)
     assert share_left("uniform-noise", level) == pytest.approx(1 + amount["uniform-noise"], abs=1e-3)
-    assert share_left("spatial-jitter", level) == share_left("time-jitter", level) == 1
+    assert share_left("spatial-jitter", level) == share_left("time-jitter", level) == share_left("polarity-flip", level) == 1
+    before, after = np.concatenate(streams()), np.concatenate(events.corrupt(streams(), SENSOR, "polarity-flip", level))
+    assert (before["p"] != after["p"]).mean() == pytest.approx(amount["polarity-flip"], abs=0.015)
+    assert all(np.array_equal(before[field], after[field]) for field in ("x", "y", "t"))
 
 
 def test_jitter_has_the_stated_size_and_dead_pixels_are_dead_in_all_windows() -> None:
@@ -229,6 +232,26 @@ def test_jitter_has_the_stated_size_and_dead_pixels_are_dead_in_all_windows() ->
     alive = {(x, y) for x, y in zip(first["x"], first["y"], strict=True)}
     dead = {(x, y) for x, y in zip(streams(2)[0]["x"], streams(2)[0]["y"], strict=True)} - alive
     assert dead and not dead & {(x, y) for x, y in zip(second["x"], second["y"], strict=True)}
+
+
+@pytest.mark.parametrize("sensor", [SENSOR, events.Sensor((39, 1, 2), 100_000)])
+def test_no_amount_of_it_is_no_change(sensor: events.Sensor) -> None:
+    windows = streams(2)
+    for window in windows:
+        window["x"], window["y"] = window["x"] % sensor.size[0], window["y"] % sensor.size[1]
+    for name in events.names(sensor):
+        change = events._change(name, 0.0, sensor, windows)
+        for window in windows:
+            # noise is sorted in, and events of one time may change places
+            made, same = (np.sort(one, order=["t", "x", "y", "p"]) for one in (change(window.copy()), window))
+            assert np.array_equal(made, same), name
+
+
+def test_cameras_and_touches_have_corruptions_of_their_own() -> None:
+    camera, touch = events.names(SENSOR), events.names(events.Sensor((39, 1, 2), 250))
+    assert set(camera) | set(touch) == set(events.SEVERITIES)
+    assert set(camera) - set(touch) == {"drop-area", "spatial-jitter"}  # neither has a meaning without neighbours
+    assert len(camera) == 7 and set(touch) - set(camera) == {"polarity-flip"}
 
 
 # --- from a workload ------------------------------------------------------------------------------------------------

@@ -67,18 +67,18 @@ class ImageSource:
 
 
 class EventSource:
-    """Windows of an event camera, corrupted as streams."""
+    """Windows of events, corrupted as streams."""
 
     def __init__(self, workload: Workload, splits: Splits, path: Path | None, limit: int) -> None:
         from ahsar.lab.corruptions import events
 
         assert splits.normalised is not None
-        self.names = tuple(events.SEVERITIES)
         self.clean, self.labels = splits.test[0][:limit], splits.test[1][:limit]
         self.deviation = splits.normalised[1]
         windows = part("data", f"{DATA[workload.data.name].loader}:windows_of_test")(workload.data, path)
         self.windows, self.frame = windows.events[:limit], windows.frame
         self.sensor = events.Sensor(windows.sensor, windows.length)
+        self.names = events.names(self.sensor)
 
     def corrupted(self, name: str, severity: int) -> Tensor:
         from ahsar.lab.corruptions.events import corrupt

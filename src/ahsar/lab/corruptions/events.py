@@ -1,5 +1,5 @@
-"""Corruptions of event streams, made by `tonic.transforms` before the events are framed. There is no accepted standard for
-their severities: ours are below, and in docs/robustness.md."""
+"""Corruptions of event streams, most of them made by `tonic.transforms`, before the events are framed. There is no accepted
+standard for their severities: ours are below, and in docs/robustness.md."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,12 @@ SEVERITIES: dict[str, tuple[float, float, float, float, float]] = {
     "uniform-noise": (0.1, 0.25, 0.5, 0.75, 1.0),  # noise events over the mean number of events in a window
     "spatial-jitter": (1, 2, 3, 4, 5),  # deviation in 1/128 of the sensor's width
     "time-jitter": (0.02, 0.05, 0.1, 0.2, 0.3),  # deviation in windows
+    "polarity-flip": (0.05, 0.1, 0.2, 0.3, 0.5),  # share of the events, anew in each window: at 0.5 nothing is left of it
 }
+# neighbours are needed for these, which taxels numbered along no row have not
+_IN_A_PLANE = ("drop-area", "spatial-jitter")
+# cameras go without, so that their means stay those of the same seven
+_OF_TOUCH = ("polarity-flip",)
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,18 @@ class Sensor:
     """What recorded the windows.
 
     Attributes:
-        size: width, height and number of polarities.
+        size: width, height and number of polarities; height 1 where x numbers places that lie in no row.
         window: length of a window, in the unit of t.
     """
 
     size: tuple[int, int, int]
     window: int
+
+
+def names(sensor: Sensor) -> tuple[str, ...]:
+    """The corruptions of what this sensor records: a camera, or touches where its height is 1."""
+    absent = _IN_A_PLANE if sensor.size[1] == 1 else _OF_TOUCH
+    return tuple(name for name in SEVERITIES if name not in absent)
 
 
 def corrupt(windows: list[Events], sensor: Sensor, name: str, severity: int, seed: int = 0) -> list[Events]:
@@ -67,6 +78,8 @@ def _change(name: str, amount: float, sensor: Sensor, windows: list[Events]) -> 
     if name == "uniform-noise":
         mean = np.mean([len(events) for events in windows])
         return transforms.UniformNoise(sensor_size=sensor.size, n=round(amount * float(mean)))
+    if name == "polarity-flip":
+        return lambda events: _flip(events, np.random.random(len(events)) < amount)
     if name == "spatial-jitter":
         variance = (amount * width / 128) ** 2
         return lambda events: _jitter_places(events, transforms.SpatialJitter(sensor.size, variance, variance), sensor)
@@ -78,6 +91,12 @@ def _change(name: str, amount: float, sensor: Sensor, windows: list[Events]) -> 
         return moved[np.argsort(moved["t"], kind="stable")]
 
     return jitter_times
+
+
+def _flip(events: Events, wrong: NDArray[np.bool_]) -> Events:
+    """`RandomFlipPolarity` would flip all events of a window or none."""
+    events["p"] = np.where(wrong, 1 - events["p"], events["p"])
+    return events
 
 
 def _jitter_places(events: Events, jitter: Callable[[Events], Events], sensor: Sensor) -> Events:

@@ -1,14 +1,13 @@
 """Event-camera windows of the BioLab DVS128 objects, cut into frames by `tonic`, split by recording session."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ahsar.errors import DataError
 from ahsar.lab.data import Splits, cache, npz, stratified_order, take
-from ahsar.lab.data.frames import as_bytes, make
+from ahsar.lab.data.frames import Windows, as_bytes, make
 from ahsar.lab.spec import workload
 
 FILE = "biolab_dvs128.npz"
@@ -16,23 +15,6 @@ SENSOR = 128  # pixels of a side
 _TRAIN, _TEST = 0, 1  # in `split_session`; 255 marks windows that neither uses
 _VERSION = 1  # of the cached frames: raise it when framing changes
 _COLUMNS = ("x", "y", "p", "t", "offsets", "labels", "rec_id", "split_session", "window_us")
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Windows of raw events.
-
-    Attributes:
-        events: one array with the fields x, y, t and p per window.
-        sensor: width, height and number of polarities.
-        length: of a window, in the unit of t.
-        frame: counts the events of one window in frames [T, P, H, W] (uint8).
-    """
-
-    events: list[np.ndarray]
-    sensor: tuple[int, int, int]
-    length: int
-    frame: Callable[[np.ndarray], np.ndarray]
 
 
 def load(spec: workload.Data, source: Path | None) -> Splits:

@@ -1,11 +1,31 @@
 """Frames of event counts, as all event sets give them: counted into one byte each, split by rows, scaled by train."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from ahsar.lab.data import Pair, Splits, make_splits
 
 MOST = 255  # events of a pixel in one frame: what is beyond stays at it
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of raw events, as they were before they were framed.
+
+    Attributes:
+        events: one array with the fields x, y, t and p per window.
+        sensor: width, height and number of polarities; height 1 where x numbers places that lie in no row.
+        length: of a window, in the unit of t.
+        frame: counts the events of one window in frames [T, P, H, W] (uint8).
+    """
+
+    events: list[np.ndarray]
+    sensor: tuple[int, int, int]
+    length: int
+    frame: Callable[[np.ndarray], np.ndarray]
 
 
 def as_bytes(counts: np.ndarray) -> np.ndarray:

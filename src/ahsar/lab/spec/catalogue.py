@@ -109,7 +109,7 @@ DATA = {
     "cifar100": KnownData("images"),
     "tiny-imagenet": KnownData("images"),
     "dvs-objects": KnownData("events", events=True, streams=True),
-    "ev-objects": KnownData("tactile", events=True),
+    "ev-objects": KnownData("tactile", events=True, streams=True),
     "cifar10-dvs": KnownData("tonic_sets", events=True),
     "dvs-gesture": KnownData("tonic_sets", events=True),
     "nmnist": KnownData("tonic_sets", events=True),

@@ -1,7 +1,7 @@
 """How a comparison's trained models do on corrupted test samples: frozen, and adapting to unlabelled batches."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ahsar.lab.spec.workload import Workload
 BATCH = 128  # samples that are adapted to, and scored, at a time
 UPDATES = 10  # of the scales on each batch; neither number was tuned
 FROZEN, NORM, EPISODIC, CONTINUAL = "frozen", "norm", "episodic", "continual"
+BOTH = (f"{NORM}+{EPISODIC}", f"{NORM}+{CONTINUAL}")
 CLEAN = "clean"
 
 
@@ -33,7 +34,7 @@ class Subject:
     """One trained model under one way of testing.
 
     Attributes:
-        row: of the table: arm and mode.
+        row: of the table: arm and mode; a mode of two words, joined by +, is both at once.
         accuracy: by (corruption, severity), ("clean", 0) first.
     """
 
@@ -45,17 +46,19 @@ class Subject:
     adaptation: Adaptation | None = None
     accuracy: dict[tuple[str, int], float] = field(default_factory=dict)
 
+    @property
+    def acts(self) -> set[str]:
+        """What changes at test time."""
+        return set(self.row[1].split("+"))
+
     def begin(self, stack: ExitStack) -> None:
         """Put the model into the state that its mode asks for, until the stack is left."""
         self.model.eval()
-        if self.row[1] in (EPISODIC, CONTINUAL):
+        if self.acts & {EPISODIC, CONTINUAL}:
             assert self.homeostat is not None
             self.adaptation = stack.enter_context(self.homeostat.adapting())
-        if self.row[1] == NORM:
-            for module in _norms(self.model):
-                # the statistics of the batch, and no trace of it in the running ones
-                module.train()
-                module.momentum = 0.0
+        if NORM in self.acts:
+            stack.enter_context(batch_statistics(self.model))
 
     @torch.no_grad()
     def test(self, x: Tensor, y: Tensor) -> float:
@@ -71,9 +74,23 @@ class Subject:
             self.homeostat.step()
         with self.homeostat.paused():
             scores = self.paradigm.scores(self.model, x)
-        if self.row[1] == EPISODIC:
+        if EPISODIC in self.acts:
             self.adaptation.reset()
         return scores
+
+
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch norm uses the statistics of each batch, in eval mode too, and leaves the running ones and its own flags alone."""
+    modules = _norms(model)
+    before = [(module.training, module.track_running_stats) for module in modules]
+    for module in modules:
+        module.training, module.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for module, (training, tracking) in zip(modules, before, strict=True):
+            module.training, module.track_running_stats = training, tracking
 
 
 def measure(
@@ -122,6 +139,7 @@ def measure(
         "samples": len(source.labels),
         "batch": BATCH,
         "updates": UPDATES,
+        "led_to": "each layer to the rate that it had at the end of training",
         "corruptions": list(chosen),
         "severities": list(levels),
         "data": {"source": splits.source, "fingerprint": splits.fingerprint},
@@ -162,8 +180,10 @@ def _subjects(arm: str, seed: int, file: Path, workload: Workload, splits: data.
         return Subject((arm, mode), seed, *_load(file, workload, splits), paradigms.build(workload))
 
     frozen = subject(FROZEN)
-    modes = [NORM] if arm in ("baseline", "ahsar") and _norms(frozen.model) else []
-    modes += [EPISODIC, CONTINUAL] if arm == "ahsar" else []
+    normed = bool(_norms(frozen.model))
+    modes = [NORM] if arm in ("baseline", "ahsar") and normed else []
+    if arm == "ahsar":
+        modes += [EPISODIC, CONTINUAL, *(BOTH if normed else ())]
     return [frozen, *map(subject, modes)]
 
 

@@ -8,6 +8,8 @@ from ahsar.lab.arms.names import kind_of
 from ahsar.lab.results import stats
 
 SCHEMA = 1
+# rows of the corrupted samples that act on batch norm and scales at once; only nets with batch norm have them
+BOTH = ("norm+episodic", "norm+continual")
 
 
 def combined(
@@ -36,13 +38,22 @@ def combined(
         "levels": _levels(cells),
         "never_learn": sorted(name for name, cell in cells.items() if cell["learned"] is False),
         "diverged": {name: many for name, cell in cells.items() if (many := cell["diverged"])},
-        "ood": {name: _gaps(cells, name) for name in ("frozen", "continual", "batch_norm")},
+        "ood": {
+            **{name: _gaps(cells, name) for name in ("frozen", "continual", "batch_norm")},
+            **{name: both for name in BOTH if (both := _both(cells, name))["n"]},
+        },
     }
+
+
+def _both(cells: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    """The same as `_gaps` of a row where both act, and how far it lies above batch-norm adaptation alone in these cells."""
+    above = [cell["ood"][name] - cell["ood"]["batch_norm"] for cell in cells.values() if cell["ood"] and name in cell["ood"]]
+    return {**_gaps(cells, name), "above_batch_norm": stats.mean_interval(above).to_dict()}
 
 
 def _gaps(cells: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
     """One row of the corrupted samples over the cells that have it, and whether it wins, ties (within 0.01) or loses there."""
-    gaps = [gap for cell in cells.values() if cell["ood"] and (gap := cell["ood"][name]) is not None]
+    gaps = [gap for cell in cells.values() if cell["ood"] and (gap := cell["ood"].get(name)) is not None]
     counts = [sum(gap > 0.01 for gap in gaps), sum(abs(gap) <= 0.01 for gap in gaps), sum(gap < -0.01 for gap in gaps)]
     return {"n": len(gaps), "difference": stats.mean_interval(gaps).to_dict(), "wins_ties_losses": counts}
 
@@ -123,12 +134,14 @@ def _geometric(ratios: list[float | None]) -> dict[str, Any]:
 
 
 def _ood(robust: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Mean accuracy under all corruptions less the baseline's: AHSAR's scales frozen or adapting, and the adapting rival."""
+    """Mean accuracy under all corruptions less the baseline's: AHSAR frozen, adapting, the adapting rival, and both at once."""
     rows = {(row["arm"], row["mode"]): row for row in (robust or {}).get("rows", [])}
     if ("baseline", "frozen") not in rows or ("ahsar", "frozen") not in rows:
         return None
     shown = {"frozen": ("ahsar", "frozen"), "continual": ("ahsar", "continual"), "batch_norm": ("baseline", "norm")}
     gaps = {name: rows[key]["gap"]["mean"] if key in rows else None for name, key in shown.items()}
+    if gaps["batch_norm"] is not None:
+        gaps.update({mode: rows["ahsar", mode]["gap"]["mean"] for mode in BOTH if ("ahsar", mode) in rows})
     clean = rows["ahsar", "frozen"]["clean_gap"]["mean"]
     return {"baseline": rows["baseline", "frozen"]["mean"]["mean"], "clean_gap": clean, **gaps}
 

@@ -33,6 +33,8 @@ OOD = {
     "frozen": "AHSAR with its scales frozen",
     "continual": "AHSAR adapting to the test batches",
     "batch_norm": "the adapting rival, the baseline with the batch norm statistics of each test batch",
+    "norm+episodic": "AHSAR with those statistics, and scales that adapt to each batch by itself",
+    "norm+continual": "AHSAR with those statistics, and scales that adapt on and on",
 }
 
 
@@ -169,12 +171,14 @@ def findings(numbers: dict[str, Any]) -> list[str]:
             f"{times(row['rate']['mean']) if row['rate']['mean'] else '–'} its firing rate."
         )
     for key, text in OOD.items():
-        got = numbers["ood"][key]
-        if got["n"]:
+        got = numbers["ood"].get(key)
+        if got and got["n"]:
             said.append(
                 f"Under corruptions, over {got['n']} cells, {text}: {mean_gap(got['difference'])} in accuracy against the "
                 f"baseline; better, level (within 0.01) and worse in {'/'.join(map(str, got['wins_ties_losses']))}."
             )
+            if "above_batch_norm" in got:
+                said[-1] += f" Against the adapting rival: {mean_gap(got['above_batch_norm'])}."
     pairs = min((len(cell["seeds"]) for cell in numbers["cells"].values()), default=0)
     if pairs <= stats.FEWEST_PAIRS:
         needed = stats.FEWEST_PAIRS + 1

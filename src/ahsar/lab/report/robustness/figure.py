@@ -16,6 +16,8 @@ _DASHES: dict[str, Any] = {
     "norm": (0, (1.4, 1.4)),
     "episodic": (0, (5, 1.6)),
     "continual": (0, (3, 1.5, 1, 1.5)),
+    "norm+episodic": (0, (5, 1.6, 1.4, 1.6)),
+    "norm+continual": (0, (3, 1.5, 1, 1.5, 1, 1.5)),
 }
 
 

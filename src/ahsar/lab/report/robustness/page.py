@@ -23,6 +23,15 @@ _MODES = {
     "norm": ", batch statistics",
     "episodic": ", episodic",
     "continual": ", continual",
+    "norm+episodic": ", batch statistics, episodic",
+    "norm+continual": ", batch statistics, continual",
+}
+# of the sentences about adapting, what the scales are compared with: AHSAR's own frozen ones, or the frozen baseline
+_ADAPTING = {
+    "episodic": ("Adapting to each batch by itself", "own_gap", "frozen AHSAR"),
+    "continual": ("Adapting on and on", "own_gap", "frozen AHSAR"),
+    "norm+episodic": ("With batch statistics and scales adapting to each batch by itself", "gap", "the frozen baseline"),
+    "norm+continual": ("With batch statistics and scales adapting on and on", "gap", "the frozen baseline"),
 }
 NOTE = (
     "Accuracy, means over the seeds with the half-width of their 95 % interval. Gap: mean over all corruptions and severities "
@@ -125,9 +134,10 @@ def findings(summary: dict[str, Any]) -> list[str]:
         f"On corrupted samples AHSAR with frozen scales {_verdict(frozen['gap'])}: {_score(frozen)}, against {_score(base)}"
         f"{_range(frozen['gap'])}."
     ]
-    for mode, words in (("episodic", "Adapting to each batch by itself"), ("continual", "Adapting on and on")):
-        row = rows["ahsar", mode]
-        said.append(f"{words}, it {_verdict(row['own_gap'], 'frozen AHSAR')}: {_score(row)}{_range(row['own_gap'])}.")
+    for mode, (words, gap, other) in _ADAPTING.items():
+        if (row := rows.get(("ahsar", mode))) is None:
+            continue
+        said.append(f"{words}, it {_verdict(row[gap], other)}: {_score(row)}{_range(row[gap])}.")
         if row["rival_gap"]:
             said[-1] += f" It {_verdict(row['rival_gap'], 'the adapting rival')}{_range(row['rival_gap'])}."
     if rival := rows.get(("baseline", "norm")):
@@ -188,6 +198,7 @@ def _content(summary: dict[str, Any], picture: Path) -> dict[str, Any]:
             "Batches hold all classes in their proportions, which helps every row that adapts to a batch.",
             *(["The constant scale was picked after the fact, on clean data."] if _has_constant(summary) else []),
             f"Adapting rows take {summary['updates']} forwards of a batch of {summary['batch']} before the one that is scored.",
+            *([f"Adapting scales lead {summary['led_to']}."] if "led_to" in summary else []),
             "Image corruptions are in the style of CIFAR-10-C, with its constants; frost is procedural. Severities of event "
             "corruptions are ours, as there is no standard.",
         ],
