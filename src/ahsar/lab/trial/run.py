@@ -14,7 +14,7 @@ from ahsar.lab import arms, models, paradigms
 from ahsar.lab.data import Splits, augment
 from ahsar.lab.results.schema import Record, header, name_of
 from ahsar.lab.spec.workload import Workload
-from ahsar.lab.trial import evaluation, operations, outputs, ranks
+from ahsar.lab.trial import evaluation, operations, outputs, ranks, schedule
 from ahsar.lab.trial.batches import batches
 
 
@@ -52,6 +52,7 @@ def run_trial(
     model = treatment.prepare(paradigm.prepare(model, train, seed), train[0][: workload.budget.batch_size])
     optimizer = _optimizer(workload, paradigm.parameters(model))
     homeostat = treatment.attach(model, optimizer)
+    set_rates = schedule.follow(optimizer, workload.optimizer.schedule, workload.budget.steps)
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
     if hasattr(model, "step"):
         _step_in_precision(model, fabric)
@@ -103,6 +104,7 @@ def run_trial(
     begun = clock()
     for step, (x, y, completed) in enumerate(batches(train, workload.budget.batch_size, workload.budget.steps, seed), 1):
         passes = completed
+        set_rates(step - 1)
         losses.append(paradigm.learn(wrapped, wrapped_optimizer, *ranks.share(change(x), y), backward))
         if step % workload.budget.eval_every == 0 or step == workload.budget.steps:
             seconds += clock() - begun
