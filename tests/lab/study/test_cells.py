@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +140,9 @@ def test_mistakes_name_the_cell(tmp_path: Path, old: str, new: str, said: str) -
 
 
 def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(WorkloadError, match=r"unknown workload 'headlin': choose from .*, or the matrix headline"):
+    with pytest.raises(
+        WorkloadError, match=r"unknown workload 'headlin': choose from .*, from the matrices development, headline"
+    ):
         load("headlin")
     with pytest.raises(WorkloadError, match="no cell 'digits-four-bptt'; the cells are digits-two-bptt"):
         load(write(tmp_path)).choose("digits-four-bptt")
@@ -160,6 +163,16 @@ def test_the_headline_is_as_broad_as_it_says(quick: bool) -> None:
     assert len({cell.workload.hash for cell in cells}) == len(cells)
     if quick:
         assert all(cell.tuned and cell.workload.seeds.count >= 3 for cell in cells)
+
+
+def test_development_is_tuned_and_has_nothing_in_common_with_the_headline() -> None:
+    cells = load("development", quick=True).cells
+    assert len(cells) >= 22 and all(cell.tuned for cell in cells) and not any(cell.rivals for cell in cells)
+    assert len({replace(cell.workload, name="").hash for cell in cells}) == len(cells)
+    theirs = [(c.workload.data, c.workload.model, c.workload.paradigm) for c in load("headline", quick=True).cells]
+    assert not [c.name for c in cells if (c.workload.data, c.workload.model, c.workload.paradigm) in theirs]
+    assert all(cell.workload.data.split_seed == 7 for cell in cells if cell.axes["data"] != "digits")
+    assert all(not cell.tuned for cell in load("development").cells)
 
 
 def test_a_geometric_mean_is_the_mean_of_logarithms_and_its_interval_covers() -> None:
