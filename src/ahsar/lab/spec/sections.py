@@ -25,7 +25,7 @@ class Data(Section):
 
 @dataclass(frozen=True)
 class Model(Section):
-    """A spiking network with a linear readout. `width` and `depth` shape every network; convolutional ones may name each
+    """A spiking network. `width` and `depth` shape every network; convolutional ones may name each
     layer with `widths` and `strides` instead."""
 
     name: str = spec(choices=tuple(MODELS))
@@ -40,6 +40,8 @@ class Model(Section):
     surrogate: str = spec("atan", choices=("atan", "sigmoid", "triangle", "rectangle"))
     tau: float = spec(2.0, low=1.001, high=1e6)  # membrane time constant in time steps
     detach_reset: bool = spec(True)
+    # what the logits of a time step are: the last currents, or the membranes or spikes of neurons that these drive
+    output: str = spec("linear", choices=("linear", "membrane", "spikes"), added=True)
 
     @property
     def plan(self) -> tuple[tuple[int, int], ...]:
