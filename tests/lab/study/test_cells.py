@@ -177,6 +177,24 @@ def test_development_is_tuned_and_has_nothing_in_common_with_the_headline() -> N
     assert all(not cell.tuned for cell in load("development").cells)
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_long_goes_to_the_end_and_is_evaluated_often(quick: bool) -> None:
+    cells = load("long", quick).cells
+    models = [cell.workload.model for cell in cells]
+    names = {model.name for model in models}
+    assert len(cells) >= 8 and {"mlp", "vgg11", "snntorch-conv"} <= names
+    assert "attention" in {catalogue.MODELS[name].form for name in names}
+    assert {model.batch_norm for model in models if model.depth >= 5} == {True, False}
+    assert {cell.workload.data.name for cell in cells} >= {"digits", "dvs-objects", "ev-objects"}
+    for spec in (cell.workload for cell in cells):
+        assert spec.optimizer.schedule == "cosine" and spec.constant.grid == (0.4, 1.4, 2.0)
+        assert spec.budget.eval_every <= 0.03 * spec.budget.steps and spec.seeds.count >= 3
+        samples = (spec.data.train_limit or 1000) if quick else 60_000  # at most
+        assert spec.budget.steps * spec.budget.batch_size >= 20 * samples
+        wanted = ["baseline", "ahsar", "constant", "rate-loss@0.01", "rate-loss@0.1", "rate-loss@1"]
+        assert len(arms.expand(wanted, spec)) == 8 and arms.fits("rate-loss", spec)
+
+
 def test_a_geometric_mean_is_the_mean_of_logarithms_and_its_interval_covers() -> None:
     got = stats.geometric_mean([0.5, 2.0, 8.0, math.nan, 1.0])
     assert got.n == 4 and got.estimate == pytest.approx(8 ** (1 / 4)) and got.low <= got.estimate <= got.high
