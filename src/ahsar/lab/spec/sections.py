@@ -25,7 +25,7 @@ class Data(Section):
 
 @dataclass(frozen=True)
 class Model(Section):
-    """A spiking network with a linear readout. `width` and `depth` shape every network; convolutional ones may name each
+    """A spiking network. `width` and `depth` shape every network; convolutional ones may name each
     layer with `widths` and `strides` instead."""
 
     name: str = spec(choices=tuple(MODELS))
@@ -40,6 +40,8 @@ class Model(Section):
     surrogate: str = spec("atan", choices=("atan", "sigmoid", "triangle", "rectangle"))
     tau: float = spec(2.0, low=1.001, high=1e6)  # membrane time constant in time steps
     detach_reset: bool = spec(True)
+    # what the logits of a time step are: the last currents, or the membranes or spikes of neurons that these drive
+    output: str = spec("linear", choices=("linear", "membrane", "spikes"), added=True)
 
     @property
     def plan(self) -> tuple[tuple[int, int], ...]:
@@ -64,12 +66,13 @@ class Paradigm(Section):
 
 @dataclass(frozen=True)
 class Optimizer(Section):
-    """The optimiser and its constant learning rate."""
+    """The optimiser and its learning rate."""
 
     name: str = spec(choices=("adam", "adamw", "sgd"))
     lr: float = spec(low=1e-8, high=10.0)
     weight_decay: float = spec(0.0, low=0.0, high=1.0)
     momentum: float = spec(0.0, low=0.0, high=0.999)  # sgd only
+    schedule: str = spec("constant", choices=("constant", "cosine"), added=True)  # cosine: from lr to 0 over the budget
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from ahsar.lab.results.records import (
     rank,
     times_to_target,
 )
+from ahsar.lab.results.schema import ENDED
 
 __all__ = ["MARGIN", "markdown", "summarise", "table"]
 
@@ -37,7 +38,8 @@ _FROZEN = ("workload", "workload_hash", "quick", "budget", "metric", "higher_is_
 def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str, Any]:
     """Summarise the trials of one workload; the layout of `summary.json`.
 
-    Trials are paired with the baseline by seed. A failed trial leaves its own arm only, and is listed under `failures`.
+    Trials are paired with the baseline by seed. A failed trial leaves its own arm only. One that diverged counts as not
+    reaching the target and has no final test. Both are listed under `failures`.
     An arm is `faster` if its interval says so (`stats.speedup`) and its final test metric is at most `margin` worse.
     Every number is finite or None. Raises ResultsError without trials, or with trials of several workloads.
     """
@@ -57,12 +59,13 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
     compare = _Comparison(done.get("baseline", {}), first, margin)
     arms = {arm: compare.arm(trials) for arm, trials in done.items()}
     for arm, row in arms.items():
-        row["failed"] = sum(record["arm"] == arm and record["status"] != "done" for record in every)
+        mine = [record["status"] for record in every if record["arm"] == arm]
+        row["failed"] = sum(status not in ENDED for status in mine)
+        row["diverged"] = mine.count("diverged")
         row["scale"] = constant_scale(arm)
     learned, marks = speeds(done)
     for arm, row in arms.items():
         row["levels"] = marks.get(arm)
-        row["diverged"] = sum(record["arm"] == arm and record["status"] == "diverged" for record in every)
     best = best_constant(every)
     grid = sorted((row for row in arms.values() if row["scale"] is not None), key=lambda row: row["scale"])
     listed = {arm: row for arm, row in arms.items() if row["scale"] is None}
@@ -96,7 +99,7 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
             "against_constants": _against_constants(done, first, margin),
             "attached_identical": _identical(done.get("baseline", {}), done.get("attached", {})),
             "failures": [
-                {key: record.get(key) for key in ("trial", "arm", "seed", "error")}
+                {key: record.get(key) for key in ("trial", "arm", "seed", "status", "error")}
                 for record in every
                 if record["status"] != "done"
             ],
@@ -149,10 +152,11 @@ class _Comparison:
         }
         row["speedup"] = self._speedup(theirs, ours, 0, self.budget, within)
         # Seconds have no common budget, as trials differ in pace: every time is known up to the first miss.
-        both_arms = [*ours, *theirs]
+        # what diverged is known never to reach it
+        both_arms = [r for r in (*ours, *theirs) if r["status"] == "done"]
         took = times_to_target(both_arms)[1]
         missed = [float(r["seconds"]) for r, t in zip(both_arms, took, strict=True) if np.isnan(t) and r["seconds"]]
-        clock = min(missed, default=1 + float(np.nan_to_num(took).max()))
+        clock = min(missed, default=1 + float(np.nan_to_num(took).max(initial=0.0)))
         row["seconds_speedup"] = self._speedup(theirs, ours, 1, clock, within)
         paces = [(_pace(a), _pace(b)) for a, b in zip(ours, theirs, strict=True)]
         row["seconds_per_step_ratio"] = _median([a / b for a, b in paces if a and b])
@@ -208,7 +212,7 @@ def _median(values: list[float]) -> float | None:
 
 def _pace(record: Record) -> float | None:
     last = record["curve"][-1]["step"] if record["curve"] else 0
-    return record["seconds"] / last if last and record["seconds"] else None
+    return record["seconds"] / last if last and record["seconds"] and record["status"] == "done" else None
 
 
 def _get(key: str) -> Callable[[Record], float | None]:

@@ -197,5 +197,5 @@ def _markdown(content: dict[str, Any]) -> str:
     lines = [f"# {content['title']}\n", content["headline"] + "\n", *(f"- {text}" for text in content["findings"])]
     for table in content["tables"]:
         lines += ["", f"## {table['title']}\n", markdown_table(table["header"], table["rows"]), table["note"]]
-    lines += ["", *(f"- failed: {f['trial']}: {f['error']}" for f in content["failures"])]
+    lines += ["", *(f"- {f['status']}: {f['trial']}: {f['error']}" for f in content["failures"])]
     return "\n".join(lines).rstrip() + "\n"

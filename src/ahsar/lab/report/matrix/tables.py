@@ -86,8 +86,8 @@ def cell_row(name: str, cell: dict[str, Any]) -> list[str]:
         speedup(against["speedup"]),
         speedup(against["seconds_speedup"]),
         f"{speedup(constant['speedup'])} ({scale})" if constant else "–",
-        f"{base['final_test']['mean']:.3f} → {ours['final_test']['mean']:.3f}",
-        signed(against["final_test_difference"]["mean"]),
+        " → ".join("–" if (final := row["final_test"]["mean"]) is None else f"{final:.3f}" for row in (base, ours)),
+        mean_gap({"mean": against["final_test_difference"]["mean"]}),
         times(against["pareto"]["mean_rate"]) if (against["pareto"] or {}).get("mean_rate") else "–",
         signed(cell["ood"]["frozen"]) if cell["ood"] else "–",
     ]
