@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import ahsar
 from tests import models
+from tests.models import MOVING
 from tests.ranks import together
 
 X = torch.rand(5, models.FEATURES, generator=torch.Generator().manual_seed(0))
@@ -64,8 +65,9 @@ def test_a_net_that_ends_in_spikes_keeps_its_last_threshold(returns: str) -> Non
 @pytest.mark.parametrize("layers", ["all", ["first", "last"], lambda name, module: True])
 def test_whoever_names_layers_gets_them(layers: Any) -> None:
     model = Ends(RETURNS["spikes"])
-    homeostat = ahsar.attach(model, layers=layers)
-    step(model, homeostat)
+    homeostat = ahsar.attach(model, config=MOVING, layers=layers)
+    for _ in range(5):  # the first layer is woken first
+        step(model, homeostat)
     assert not homeostat.left_alone and set(homeostat.scales) == {"first", "last"}
     assert model.last.firing_level != 1.0
 

@@ -113,19 +113,20 @@ def test_a_network_at_rest_is_sensed_each_tenth_step_until_a_layer_leaves_its_ed
 
 
 @pytest.mark.parametrize(("rate", "later"), [(0.25, 0.01), (0.75, 0.1), (0.0, 0.3)])
-def test_a_trained_network_is_led_back_to_its_own_rates_even_to_none_and_to_those_above_a_half(rate: float, later: float) -> None:
-    model = nn.Sequential(models.Graded(0.5))
+def test_a_trained_network_is_led_back_to_its_own_rates_be_they_none_or_above_a_half(rate: float, later: float) -> None:
+    model = nn.Sequential(models.Graded(1.0))
     homeostat = ahsar.attach(model, config=Config(trained=True, beta=0.0, resting_interval=1))
-    levels = torch.linspace(0.005, 0.995, 100)
+    membranes = torch.special.ndtri(torch.linspace(0.0005, 0.9995, 1000))
+    at_first, below = (float(torch.special.ndtri(torch.tensor(r))) for r in (rate, later))
     for step in range(50):
-        # so many of the hundred lie above the threshold
-        model((levels - 0.5 + (rate if step < 20 else later)).expand(4, 100))
+        # so many of the thousand lie above the threshold; later the mean is at rest
+        model((membranes + 1 + at_first if step < 20 else membranes / -below).expand(4, 1000))
         homeostat.step()
         if step < 23:
             assert homeostat.scales == {"0": 1.0} and homeostat.resting == {"0": step >= 19}
     own = max(rate, 0.01)  # that of a silent layer counts as 1 %
     assert homeostat.set_points == pytest.approx({"0": own})
-    assert abs(homeostat.rates["0"] - own) < 0.5 * abs(later - own) and (homeostat.scales["0"] < 1) == (later < rate)
+    assert abs(homeostat.rates["0"] - own) < abs(later - own) and (homeostat.scales["0"] < 1) == (later < rate)
 
 
 class Backwards(nn.Module):

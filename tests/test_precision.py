@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 import ahsar
-from ahsar import Config
 from ahsar.state import VECTORS
 from tests import compiling, models
+from tests.models import MOVING
 from tests.reference import Reference
 
 X, Y = models.batch(0)
@@ -30,7 +30,7 @@ def test_bfloat16_autocast_with_tensors_for_numbers(name: str) -> None:
     for compile in (False, True):
         model = compiling.build(name)
         optimizer = models.adam(model)
-        homeostat = ahsar.attach(model, optimizer, compile=compile, layers="all")
+        homeostat = ahsar.attach(model, optimizer, config=MOVING, compile=compile, layers="all")
         with torch.autocast("cpu", dtype=torch.bfloat16):
             losses = compiling.train(model, model, optimizer, 10)
         assert all_float32(homeostat) and all(map(torch.isfinite, map(torch.tensor, losses)))
@@ -42,8 +42,8 @@ def test_bfloat16_autocast_with_tensors_for_numbers(name: str) -> None:
 def test_a_step_that_a_gradient_scaler_skips_moves_no_scale(name: str) -> None:
     model = compiling.build(name)
     optimizer, scaler = models.adam(model), torch.GradScaler("cpu", init_scale=16.0)
-    counter, reference = models.Counter(model), Reference(2, Config())
-    homeostat = ahsar.attach(model, optimizer)
+    counter, reference = models.Counter(model), Reference(2, MOVING)
+    homeostat = ahsar.attach(model, optimizer, config=MOVING)
     for step in range(6):
         x, y = models.batch(step)
         before, weights = homeostat.scales, [p.detach().clone() for p in model.parameters()]
@@ -72,8 +72,8 @@ def test_a_step_that_a_gradient_scaler_skips_moves_no_scale(name: str) -> None:
 @pytest.mark.parametrize("compile", [False, True])
 def test_a_model_in_half_precision_keeps_its_state_in_float32(name: str, dtype: torch.dtype, compile: bool) -> None:
     model = compiling.build(name).to(dtype)
-    counter, reference = models.Counter(model), Reference(2, Config())
-    homeostat = ahsar.attach(model, compile=compile, layers="all")
+    counter, reference = models.Counter(model), Reference(2, MOVING)
+    homeostat = ahsar.attach(model, config=MOVING, compile=compile, layers="all")
     outputs = []
     for step in range(20):
         compiling.reset(model)
@@ -110,7 +110,7 @@ class Still(models.LIF):
 def test_channels_last_is_kept_and_sensed_alike() -> None:
     plain, last = Images(), Images().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.rand(4, 3, 6, 6)
-    homeostats = [ahsar.attach(model) for model in (plain, last)]
+    homeostats = [ahsar.attach(model, config=MOVING) for model in (plain, last)]
     for _ in range(3):
         a, b = plain(x), last(x.contiguous(memory_format=torch.channels_last))
         assert b.is_contiguous(memory_format=torch.channels_last)
@@ -133,12 +133,12 @@ def test_a_model_built_without_memory(name: str, first: str, compile: bool) -> N
     else:
         with torch.device("meta"):
             model = compiling.build(name)
-    homeostat = ahsar.attach(model, compile=compile, layers="all") if first == "attach" else None
+    homeostat = ahsar.attach(model, config=MOVING, compile=compile, layers="all") if first == "attach" else None
     model.to_empty(device="cpu")
     model.load_state_dict(wanted.state_dict())
     compiling.reset(model)
-    homeostat = homeostat or ahsar.attach(model, compile=compile, layers="all")
-    twin = ahsar.attach(wanted, compile=compile, layers="all")
+    homeostat = homeostat or ahsar.attach(model, config=MOVING, compile=compile, layers="all")
+    twin = ahsar.attach(wanted, config=MOVING, compile=compile, layers="all")
     for step in range(3):
         for module in (model, wanted):
             compiling.reset(module)
@@ -153,7 +153,7 @@ def test_a_model_built_without_memory(name: str, first: str, compile: bool) -> N
 @pytest.mark.parametrize("compile", [False, True])
 def test_a_model_that_moves_takes_its_threshold_along(name: str, compile: bool) -> None:
     model = compiling.build(name)
-    homeostat = ahsar.attach(model, compile=compile, layers="all")
+    homeostat = ahsar.attach(model, config=MOVING, compile=compile, layers="all")
     homeostat.hold(0.5)
     model.to("meta")
     assert model(X.to("meta")).device.type == "meta"  # tensors of several devices would raise
@@ -163,7 +163,7 @@ def test_a_model_that_moves_takes_its_threshold_along(name: str, compile: bool) 
 @pytest.mark.parametrize("name", ["float", "buffer", "parameter", "snntorch", "LIF"])
 def test_updates_never_wait_for_a_gpu(name: str) -> None:
     model = compiling.build(name).cuda()
-    homeostat = ahsar.attach(model, compile=True, layers="all")
+    homeostat = ahsar.attach(model, config=MOVING, compile=True, layers="all")
     x = X.cuda()
     for _ in range(2):  # the first update sorts the layers, and copies the batch's size
         compiling.reset(model)
@@ -187,7 +187,7 @@ def test_updates_never_wait_for_a_gpu(name: str) -> None:
 def test_a_model_may_move_between_gpu_and_cpu(name: str, compile: bool) -> None:
     model = compiling.build(name)
     twin = copy.deepcopy(model)
-    homeostat, wanted = ahsar.attach(model, compile=compile, layers="all"), ahsar.attach(twin)
+    homeostat, wanted = ahsar.attach(model, config=MOVING, compile=compile, layers="all"), ahsar.attach(twin, config=MOVING)
     for device in ("cpu", "cuda", "cuda", "cpu"):
         model.to(device)
         for module, x in ((model, X.to(device)), (twin, X)):
@@ -204,7 +204,7 @@ def test_a_model_may_move_between_gpu_and_cpu(name: str, compile: bool) -> None:
 def test_autocast_and_gradient_scaling_on_a_gpu(dtype: Any) -> None:
     model = compiling.build("buffer").cuda()
     optimizer, scaler = models.adam(model), torch.GradScaler("cuda", enabled=dtype == torch.float16)
-    homeostat = ahsar.attach(model, optimizer)
+    homeostat = ahsar.attach(model, optimizer, config=MOVING)
     for step in range(10):
         x, y = (t.cuda() for t in models.batch(step))
         optimizer.zero_grad()

@@ -20,13 +20,13 @@ def calibrate(
     if not batches:
         raise SensingError("calibrate() got no batches: give it a few inputs of the model")
     group, done = regulator.group, 0
-    # every layer to the set-point itself, and on until all are there
+    # every layer to the set-point itself, and on until all are there, in ever smaller steps: rates may be steeper than (3) takes
+    # them to be
     constants = replace(
-        regulator.config, band=(1.0, 1.0), lead=(1.0, 1.0), beta=0.0, diffusion=0.0, cooling=0.0, tolerance=0.0, trained=False,
+        regulator.config, band=(1.0, 1.0), lead=(1.0, 1.0), beta=0.0, diffusion=0.0, cooling=0.2, tolerance=0.0, trained=False,
         grace=2 * updates + 1,
     )  # fmt: skip
     regulator.become(controller.lead_anew(regulator.state))
-    sensing = group.sensing
     group.forget()
     try:
         with in_mode(model, training=True), untouched(model) as snapshot, torch.no_grad():
@@ -40,10 +40,8 @@ def calibrate(
                 regulator.update(constants)
                 done += 1
     finally:
-        group.sensing = sensing
-        group.forget()
         # what was found is a start: training has its grace still before it
-        regulator.become(controller.lead_anew(regulator.state), rewrite=True)
+        regulator.take(controller.lead_anew(regulator.state), {}, tuple(group.arrivals))
     checks.say(group.said, checks.not_arrived(regulator.state, regulator.config, tolerance))
     return done
 

@@ -60,7 +60,8 @@ def smooth(average: Tensor, weight: Tensor, rates: Tensor, beta: float) -> tuple
 def distance(rates: Tensor) -> Tensor:
     """ξ(r) = √2 erfinv(1 − 2r) = −Φ⁻¹(r): how far a threshold lies above the mean of normal membranes.
 
-    Shape [L], in units of their spread; infinite for r = 0, never below `NEAREST`. Rates above 1 count as 1.
+    Shape [L], in units of their spread; infinite for r = 0, and never below `NEAREST`, for r above 1 either, as twice a high
+    set-point may be.
     """
     return (-torch.special.ndtri(rates.clamp(max=1.0))).clamp(min=NEAREST)
 

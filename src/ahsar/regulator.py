@@ -179,18 +179,19 @@ class Regulator:
             layer.threshold.write(layer.module, None if neutral else numbers[i] if layer.threshold.host else factor)
 
     def sense_when_due(self) -> None:
-        """Have the next forwards sensed, or not, as the interval says."""
-        self.group.sensing = self.state.steps % self.state.spacing == 0
+        """Have the next forwards sensed, or not, as the interval says; none while paused."""
+        self.group.sensing = not self.paused and self.state.steps % self.state.spacing == 0
 
     @contextmanager
     def pausing(self) -> Iterator[None]:
         """Within it nothing is sensed, and steps are left out."""
-        before = self.paused, self.group.sensing
-        self.paused, self.group.sensing = True, False
+        before, self.paused = self.paused, True
+        self.sense_when_due()
         try:
             yield
         finally:
-            self.paused, self.group.sensing = before
+            self.paused = before
+            self.sense_when_due()
 
     def save(self) -> dict[str, Any]:
         """The state, and what was sensed since the last update."""

@@ -16,6 +16,7 @@ from ahsar.lab.spec.workload import load
 from ahsar.lab.study.cells import load as load_cells
 from ahsar.lab.trial.run import run_trial
 from tests.lab import small
+from tests.models import MOVING
 
 NETS = ("mlp", "spikingjelly-conv", "snntorch-conv")
 OUTPUTS = ("membrane", "spikes")
@@ -112,7 +113,7 @@ def test_the_controller_leaves_the_answer_alone(name: str, output: str, paradigm
     model = small.network(spec, SHAPE)
     method, known = paradigms.build(spec), [layer.name for layer in ahsar.discover(model)]
     optimizer = torch.optim.Adam(method.parameters(model), 1e-3)
-    homeostat = ahsar.attach(model, optimizer)
+    homeostat = ahsar.attach(model, optimizer, config=MOVING)
     for _ in range(2):
         method.learn(model, optimizer, small.samples(6, *SHAPE), torch.arange(6) % 5, lambda loss: loss.backward())
     answers, hidden = [layer for layer in known if is_answer(layer)], [layer for layer in known if not is_answer(layer)]
