@@ -53,7 +53,7 @@ class StateError(AhsarError):
 
     >>> ahsar.attach(snn.Leaky(beta=0.9)).load_state_dict({})
     Traceback (most recent call last):
-    ahsar.errors.StateError: this is no state of a Homeostat of version 1 (its version says None)
+    ahsar.errors.StateError: this is no state of a Homeostat of version 2 (its version says None)
     """
 
 

@@ -147,9 +147,9 @@ def from_dict(saved: dict[str, Any], names: Sequence[str], device: torch.device)
     """
     version = saved.get("version") if isinstance(saved, dict) else None
     if version != VERSION:
-        older = " It was saved by ahsar 0.1, whose law had another state: train on with that release, or attach anew."
+        older = ". It was saved by ahsar 0.1, whose law had another state: train on with that release, or attach anew"
         raise StateError(
-            f"this is no state of a Homeostat of version {VERSION} (its version says {version!r})." + older * (version == 1)
+            f"this is no state of a Homeostat of version {VERSION} (its version says {version!r})" + older * (version == 1)
         )
     lacking = [key for key in ("layers", "arrivals", "config", "history", "held", *_NUMBERS) if key not in saved]
     if lacking:
