@@ -67,7 +67,7 @@ def test_a_level_that_is_missed_counts_as_the_budget_and_is_told() -> None:
 
 
 def test_leaving_one_out_does_not_flatter_where_all_constants_are_alike() -> None:
-    """Five equal constants, three seeds: the best in hindsight looks better than another constant, the one left out does not."""
+    """Five equal constants, three seeds: the best in hindsight looks better than the others, the one left out does not."""
     rng = np.random.default_rng(0)
     hindsight, honest = [], []
     for _ in range(400):
