@@ -6,6 +6,7 @@ python -m tests.resume_program LOOP FOLDER KILL_AT ends itself with SIGKILL afte
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import ahsar
 from tests import models
+from tests.models import MOVING
 
 EPOCHS, BATCHES = 4, 5
-CONFIG = ahsar.Config(gamma=0.5, interval=2)
-METRICS = [0.5, 0.75, 0.25, 0.5]
+CONFIG = replace(MOVING, interval=2, frugal=True, floor=0.0)
+METRICS = [0.5, 0.75, 0.8, 0.25]
 
 
 class Net(nn.Module):

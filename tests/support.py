@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.adapters import test_contract as contract
 from tests.adapters.case import Case, tensors_in
 from tests.adapters.cases import CASES
 from tests.compiling import Counts, counting
+from tests.models import MOVING
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "support.md"
 OUR_OWN = "your own"
@@ -68,7 +70,9 @@ def eager(cases: list[Case]) -> str:
 
 def attached(case: Case, **options: Any) -> tuple[Any, ahsar.Homeostat]:
     module = case.module()
-    return module, ahsar.attach(nn.ModuleDict({"layer": module}), config=ahsar.Config(set_point=0.05), layers="all", **options)
+    return module, ahsar.attach(
+        nn.ModuleDict({"layer": module}), config=replace(MOVING, set_point=0.05), layers="all", **options
+    )
 
 
 def outputs(case: Case, module: Any) -> list[torch.Tensor]:

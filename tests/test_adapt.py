@@ -1,6 +1,7 @@
 """Test-time adaptation: nothing moves outside the context, scales follow inside, everything is as before afterwards."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 
 import ahsar
 from ahsar import AttachError, Config, Homeostat, SensingError
+from ahsar.adapt import constants
 from tests import models
+from tests.models import MOVING
 
 SHIFTED = 0.3 * models.batch(7, 64)[0]  # weaker input than in training: rates fall
 
@@ -17,16 +20,16 @@ SHIFTED = 0.3 * models.batch(7, 64)[0]  # weaker input than in training: rates f
 def trained(kind: str = "float", config: Config | None = None, steps: int = 7) -> tuple[nn.Module, Any, Homeostat]:
     model = models.build(kind, boost=3.0)
     optimizer = models.adam(model)
-    homeostat = ahsar.attach(model, optimizer, config=config or Config())
+    homeostat = ahsar.attach(model, optimizer, config=config or MOVING)
     for seed in range(steps):
         models.train_step(model, optimizer, seed)
     return model, optimizer, homeostat
 
 
 def plain(value: Any) -> Any:
-    """Tensors as numbers, so that states compare bit for bit."""
+    """Tensors as text, so that states compare bit for bit, and NaN as itself."""
     if isinstance(value, Tensor):
-        return value.tolist()
+        return str(value.tolist())
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list) else value
@@ -62,14 +65,16 @@ def test_scales_follow_within_and_are_given_back(kind: str) -> None:
     model.eval()
     with torch.no_grad():
         scores = model(SHIFTED)
-    before = all_of(model, homeostat)
+    before, clean = all_of(model, homeostat), homeostat.rates
+    assert clean != pytest.approx(dict.fromkeys(clean, MOVING.set_point), abs=0.005)
     with homeostat.adapting() as adaptation:
         adapt(model, homeostat, updates=1)
         first = homeostat.rates
         adapt(model, homeostat)
-        last, point = homeostat.rates, homeostat.set_point
+        last, own = homeostat.rates, homeostat.set_points
+        assert own == pytest.approx(clean)  # the rates of training, not the set-point
         for name in first:
-            assert abs(last[name] - point) < abs(first[name] - point), name
+            assert abs(last[name] - own[name]) < abs(first[name] - own[name]), name
         with torch.no_grad(), homeostat.paused():
             assert not torch.equal(model(SHIFTED), scores)
         adaptation.reset()
@@ -84,6 +89,38 @@ def test_scales_follow_within_and_are_given_back(kind: str) -> None:
     for seed in range(20, 25):
         assert models.train_step(model, optimizer, seed) == models.train_step(twin, twin_optimizer, seed)
     assert plain(homeostat.state_dict()) == plain(twin_homeostat.state_dict())
+
+
+def test_a_network_at_rest_follows_at_each_step_and_rests_again() -> None:
+    model, _, homeostat = trained(config=Config(), steps=25)
+    assert all(homeostat.resting.values()) and set(homeostat.scales.values()) == {1.0}
+    before, clean = all_of(model, homeostat), homeostat.rates
+    model.eval()
+    with homeostat.adapting() as adaptation:
+        for _ in range(2):  # episodic: each batch starts from the learned scales
+            assert set(homeostat.scales.values()) == {1.0}
+            adapt(model, homeostat)
+            assert homeostat.set_points == pytest.approx(clean) and homeostat.steps == 25 + 30
+            assert homeostat.rates == pytest.approx(clean, rel=0.3) and min(homeostat.scales.values()) < 0.6
+            adaptation.reset()
+    assert all_of(model, homeostat) == before
+    with homeostat.adapting(keep=True):
+        adapt(model, homeostat)
+        adapted = homeostat.scales
+    assert homeostat.scales == adapted and all(homeostat.resting.values()) and homeostat.steps == 25
+    assert homeostat.set_points == pytest.approx(dict.fromkeys(clean, 0.2))
+
+
+def test_layers_that_were_silent_in_training_are_led_to_the_set_point() -> None:
+    model = nn.Sequential(models.Graded(0.5))
+    homeostat = ahsar.attach(model, config=Config(reaction=0.0))
+    model(torch.zeros(4, 100))
+    homeostat.step()
+    model.eval()
+    with homeostat.adapting():
+        assert homeostat.set_points == pytest.approx({"0": 0.2})
+        adapt(model, homeostat, torch.linspace(0.0, 0.5, 100).expand(4, 100))
+        assert homeostat.rates == pytest.approx({"0": 0.2}, abs=0.02)
 
 
 def test_batch_norm_flags_and_parameters_are_left_alone() -> None:
@@ -116,7 +153,7 @@ def test_a_model_that_was_never_trained_adapts_and_is_neutral_again() -> None:
 
 @pytest.mark.parametrize("interval", [1, 3])
 def test_keep_goes_on_with_the_adapted_scales(interval: int) -> None:
-    model, optimizer, homeostat = trained(config=Config(interval=interval))
+    model, optimizer, homeostat = trained(config=replace(MOVING, interval=interval))
     model.eval()
     before = homeostat.state_dict()
     with homeostat.adapting(keep=True), torch.inference_mode():
@@ -150,12 +187,13 @@ def test_its_constants() -> None:
     model, _, homeostat = trained(config=Config(interval=3, beta=0.5))
     model.eval()
     with homeostat.adapting():
-        assert homeostat.config == Config(interval=1, beta=0.0)
+        assert homeostat.config == constants(Config(interval=3, beta=0.5))
+        assert (homeostat.config.interval, homeostat.config.resting_interval, homeostat.config.beta) == (1, 1, 0.0)
         adapt(model, homeostat, updates=1)
         seen = homeostat.rates
         adapt(model, homeostat, models.batch(1)[0], updates=1)
         assert seen != homeostat.rates
-    with homeostat.adapting(Config(reaction=0.0, leak=0.0, diffusion=0.0)):
+    with homeostat.adapting(Config(reaction=0.0)):
         before = homeostat.scales
         adapt(model, homeostat)
         assert homeostat.scales == pytest.approx(before)
@@ -189,7 +227,7 @@ def test_compiled_forwards_follow_as_eager_ones() -> None:
     for compiled in (False, True):
         torch._dynamo.reset()
         model = models.build("buffer", boost=3.0)
-        homeostat = ahsar.attach(model, compile=compiled, layers="all")
+        homeostat = ahsar.attach(model, config=MOVING, compile=compiled, layers="all")
         model.eval()
         run = torch.compile(model, backend="eager") if compiled else model
         with torch.no_grad():

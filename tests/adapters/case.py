@@ -1,7 +1,7 @@
 """What a case of the contract is, and the runs that the contract compares."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import ahsar
+from tests.models import MOVING
 
 STEPS, BATCH, NEURONS = 4, 3, 6
 Run = Callable[[Any, Tensor], list[Any]]
@@ -146,7 +147,9 @@ def attached(case: Case, module: nn.Module | None = None, **config: Any) -> tupl
     """The module, as the layer named "layer" of an attached model, and the controller."""
     module = case.module() if module is None else module
     # a low set-point, which inhibition too can reach
-    return module, ahsar.attach(nn.ModuleDict({"layer": module}), config=ahsar.Config(set_point=0.05, **config), layers="all")
+    return module, ahsar.attach(
+        nn.ModuleDict({"layer": module}), config=replace(MOVING, set_point=0.05, **config), layers="all"
+    )
 
 
 def same(a: Trace, b: Trace, but: Sequence[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Counting what makes the host wait for a device."""
+"""Counting what makes the host wait for a device, and nothing that it knows by then."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ahsar.later import Later
+
 
 class HostCopies(TorchDispatchMode):
     """Counts what makes the host wait for a device: a scalar or list taken out of a tensor."""
@@ -14,7 +16,7 @@ class HostCopies(TorchDispatchMode):
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         super().__init__()
         self.count = 0
-        tolist = torch.Tensor.tolist
+        tolist, value = torch.Tensor.tolist, Later.value
 
         def counted(tensor: torch.Tensor) -> Any:
             self.count += 1
@@ -22,6 +24,15 @@ class HostCopies(TorchDispatchMode):
 
         # reads memory without an operation
         monkeypatch.setattr(torch.Tensor, "tolist", counted)
+
+        def known(later: Later) -> bool:
+            """On the host since the update before; on a CPU it is read as what is computed now would be."""
+            before = self.count
+            answer = value(later)
+            self.count = before
+            return answer
+
+        monkeypatch.setattr(Later, "value", known)
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.count += function is torch.ops.aten._local_scalar_dense.default

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from spikingjelly.activation_based import neuron, surrogate
 from torch import Tensor, nn
 
 import ahsar
+from tests.models import MOVING
 
 from .case import Case, Trace, close, reference, same, trace
 from .cases import CASES
@@ -23,7 +25,7 @@ each_case = pytest.mark.parametrize("case", CASES, ids=str)
 def attached(case: Case) -> tuple[nn.Module, ahsar.Homeostat]:
     module = case.module()
     model = nn.ModuleDict({"layer": module})
-    return module, ahsar.attach(model, config=ahsar.Config(set_point=0.05), compile=True, layers="all")
+    return module, ahsar.attach(model, config=replace(MOVING, set_point=0.05), compile=True, layers="all")
 
 
 def without(run: Trace, names: tuple[str, ...]) -> Trace:

@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch.nn.functional import softplus
 
 import ahsar
 from ahsar.export import check_rounding
+from tests.models import MOVING
 
 from .case import NEURONS
 from .tracetorch_cases import CASES
@@ -81,7 +83,7 @@ def test_a_negative_threshold_lets_negative_spikes_through_or_not() -> None:
 def test_graded_spikes_count_by_their_strength_and_can_be_steered() -> None:
     """With tracetorch's default no output is 0: the share of non-zeros would be 1 whatever the threshold."""
     layer = snn.LIB(NEURONS)
-    homeostat = ahsar.attach(nn.ModuleList([layer]), config=ahsar.Config(set_point=0.2), layers="all")
+    homeostat = ahsar.attach(nn.ModuleList([layer]), config=replace(MOVING, cooling=0.1), layers="all")
     output = layer(given())
     assert output.count_nonzero() == output.numel()
     homeostat.step()

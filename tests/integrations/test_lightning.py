@@ -2,6 +2,7 @@
 
 import importlib
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import ahsar
-from ahsar import Config
 from tests import models
+from tests.models import MOVING
 
 L: Any = pytest.importorskip("lightning.pytorch", exc_type=ImportError)
 PACKAGES = ["lightning.pytorch", "pytorch_lightning"]
-CONFIG = Config(gamma=0.5)
+CONFIG = replace(MOVING, frugal=True, floor=0.0)
 pytestmark = [
     # Lightning 2.6 asks torch for what torch renamed
     pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),
@@ -154,7 +155,6 @@ def test_every_logger_gets_rates_scales_and_gain(callback_of: Any, tmp_path: Pat
     fit(callback, tmp_path, logger=loggers, log_every_n_steps=4, accumulate_grad_batches=2, max_epochs=4)
     wanted = {f"ahsar/{what}/model.neurons.{i}" for what in ("rate", "scale") for i in (0, 1)} | {
         "ahsar/gain",
-        "ahsar/set-point",
     }
     head = (Path(loggers[0].log_dir) / "metrics.csv").read_text().splitlines()[0].split(",")
     assert wanted <= set(head)
