@@ -18,6 +18,7 @@ import ahsar
 from ahsar.adapters.registry import FRAMEWORKS
 from ahsar.lab import data
 from ahsar.lab.results.schema import header
+from ahsar.lab.spec.population import load as load_population
 from ahsar.lab.spec.workload import load as load_workload
 from ahsar.lab.spec.workload import names as workload_names
 from ahsar.lab.study.cells import load as load_cells
@@ -33,13 +34,17 @@ BUDGETS = {"full": False, "quick": True}
 
 
 def hashes() -> dict[str, str]:
-    """The hash of every workload and of every cell of the headline matrix, in both budgets."""
+    """The hash of every workload and of every cell of the headline matrix, in both budgets, and of some draws of users."""
     found = {}
     for budget, quick in BUDGETS.items():
         for name in workload_names():
             found[f"workload {name} {budget}"] = load_workload(name, quick).hash
         for cell in load_cells("headline", quick).cells:
             found[f"cell {cell.name} {budget}"] = cell.workload.hash
+    users = load_population("users")
+    found["population users"] = users.hash
+    for number in (0, 1, 2, 199, users.verdict, users.verdict + 199):
+        found[f"population users, draw {number}"] = users.draw(number).workload.hash
     return found
 
 
