@@ -22,6 +22,7 @@ from ahsar.lab.spec.population import load as load_population
 from ahsar.lab.spec.workload import load as load_workload
 from ahsar.lab.spec.workload import names as workload_names
 from ahsar.lab.study.cells import load as load_cells
+from ahsar.lab.study.cells import names as matrix_names
 from ahsar.lab.trial import ranks
 from ahsar.lab.trial.run import run_trial
 from tests import models
@@ -31,16 +32,18 @@ from tests.lab import tiny
 FOLDER = Path(__file__).parent
 SOURCE = Path(ahsar.__file__).parent
 BUDGETS = {"full": False, "quick": True}
+_CELLS = {"headline": "cell"}  # what its facts were called when it was the only matrix
 
 
 def hashes() -> dict[str, str]:
-    """The hash of every workload and of every cell of the headline matrix, in both budgets, and of some draws of users."""
+    """The hash of every workload and of every cell of the matrices, in both budgets, and of some draws of users."""
     found = {}
     for budget, quick in BUDGETS.items():
         for name in workload_names():
             found[f"workload {name} {budget}"] = load_workload(name, quick).hash
-        for cell in load_cells("headline", quick).cells:
-            found[f"cell {cell.name} {budget}"] = cell.workload.hash
+        for matrix in matrix_names():
+            for cell in load_cells(matrix, quick).cells:
+                found[f"{_CELLS.get(matrix, f'{matrix} cell')} {cell.name} {budget}"] = cell.workload.hash
     users = load_population("users")
     found["population users"] = users.hash
     for number in (0, 1, 2, 199, users.verdict, users.verdict + 199):

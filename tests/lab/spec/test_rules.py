@@ -43,6 +43,12 @@ def check(paradigm: str, model: str = "spikingjelly-conv", **fields: Any) -> Non
             {"model": "snntorch-conv", "surrogate": "rectangle"},
             ["model.name = 'snntorch-conv'", "model.surrogate = 'rectangle'", "choose from atan, sigmoid, fast-sigmoid"],
         ),
+        (
+            "bptt",
+            {"model": "vgg11", "output": "spikes"},
+            ["model.output = 'spikes'", "model.name = 'vgg11'", "snntorch-conv, spikingjelly-conv, mlp", "'linear'"],
+        ),
+        ("tet", {"output": "membrane"}, ["model.output = 'membrane'", "paradigm.name = 'tet'", "bptt, tbptt", "'linear'"]),
     ],
 )
 def test_what_cannot_work_is_refused(paradigm: str, fields: dict[str, Any], named: list[str]) -> None:
@@ -59,6 +65,7 @@ def test_what_cannot_work_is_refused(paradigm: str, fields: dict[str, Any], name
         ("tbptt", {"chunk": 4, "neuron": "plif", "batch_norm": True}),
         ("sltt", {"every": 4, "batch_norm": True, "surrogate": "rectangle"}),
         ("ottt", {"surrogate": "triangle"}),
+        *[(paradigm, {"output": output}) for paradigm in ("bptt", "tbptt") for output in ("membrane", "spikes")],
         ("bptt", {"every": 9, "chunk": 9}),  # fields of other paradigms are ignored
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,8 @@ def test_a_cell_that_is_not_tuned_or_has_no_data_is_refused(tmp_path: Path) -> N
     study = load(write(tmp_path), quick=True)
     cell = study.cells[2]
     template = Plan(cell.workload, tmp_path / "out", [], [])
-    with pytest.raises(WorkloadError, match=r"'elsewhere-two-bptt' is not tuned .* `ahsar tune NAME`"):
+    said = r"'elsewhere-two-bptt' is not tuned .* `ahsar tune small --quick --cells elsewhere-two-bptt`, .* small.tuned.toml"
+    with pytest.raises(WorkloadError, match=said):
         plan_of(study, cell, template, tmp_path)
     with pytest.raises(DataError, match="fashion: no data for cell 'elsewhere-two-bptt'"):
         cell.source(tmp_path)
@@ -139,7 +141,9 @@ def test_mistakes_name_the_cell(tmp_path: Path, old: str, new: str, said: str) -
 
 
 def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(WorkloadError, match=r"unknown workload 'headlin': choose from .*, or the matrix headline"):
+    with pytest.raises(
+        WorkloadError, match=r"unknown workload 'headlin': choose from .*, from the matrices development, headline"
+    ):
         load("headlin")
     with pytest.raises(WorkloadError, match="no cell 'digits-four-bptt'; the cells are digits-two-bptt"):
         load(write(tmp_path)).choose("digits-four-bptt")
@@ -160,6 +164,34 @@ def test_the_headline_is_as_broad_as_it_says(quick: bool) -> None:
     assert len({cell.workload.hash for cell in cells}) == len(cells)
     if quick:
         assert all(cell.tuned and cell.workload.seeds.count >= 3 for cell in cells)
+
+
+def test_development_is_tuned_and_has_nothing_in_common_with_the_headline() -> None:
+    cells = load("development", quick=True).cells
+    assert len(cells) >= 22 and all(cell.tuned for cell in cells) and not any(cell.rivals for cell in cells)
+    assert len({replace(cell.workload, name="").hash for cell in cells}) == len(cells)
+    theirs = [(c.workload.data, c.workload.model, c.workload.paradigm) for c in load("headline", quick=True).cells]
+    assert not [c.name for c in cells if (c.workload.data, c.workload.model, c.workload.paradigm) in theirs]
+    assert all(cell.workload.data.split_seed == 7 for cell in cells if cell.axes["data"] != "digits")
+    assert all(not cell.tuned for cell in load("development").cells)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_long_goes_to_the_end_and_is_evaluated_often(quick: bool) -> None:
+    cells = load("long", quick).cells
+    models = [cell.workload.model for cell in cells]
+    names = {model.name for model in models}
+    assert len(cells) >= 8 and {"mlp", "vgg11", "snntorch-conv"} <= names
+    assert "attention" in {catalogue.MODELS[name].form for name in names}
+    assert {model.batch_norm for model in models if model.depth >= 5} == {True, False}
+    assert {cell.workload.data.name for cell in cells} >= {"digits", "dvs-objects", "ev-objects"}
+    for spec in (cell.workload for cell in cells):
+        assert spec.optimizer.schedule == "cosine" and spec.constant.grid == (0.4, 1.4, 2.0)
+        assert spec.budget.eval_every <= 0.03 * spec.budget.steps and spec.seeds.count >= 3
+        samples = (spec.data.train_limit or 1000) if quick else 60_000  # at most
+        assert spec.budget.steps * spec.budget.batch_size >= 20 * samples
+        wanted = ["baseline", "ahsar", "constant", "rate-loss@0.01", "rate-loss@0.1", "rate-loss@1"]
+        assert len(arms.expand(wanted, spec)) == 8 and arms.fits("rate-loss", spec)
 
 
 def test_a_geometric_mean_is_the_mean_of_logarithms_and_its_interval_covers() -> None:

@@ -7,6 +7,7 @@ import ahsar
 from ahsar import controller
 from ahsar.errors import WorkloadError
 from ahsar.homeostat import Homeostat
+from ahsar.lab.arms.spiking import spiking_layers
 from ahsar.state import ControllerState
 
 
@@ -38,13 +39,14 @@ class Attached(Baseline):
 
 
 class Constant(Baseline):
-    """One fixed scale for all layers."""
+    """One fixed scale for all hidden layers."""
 
     def __init__(self, scale: float) -> None:
         self.scale = scale
 
     def attach(self, model: nn.Module, optimizer: Optimizer) -> Homeostat:
-        homeostat = ahsar.attach(model, optimizer)
+        # by name: unasked, the controller learns in the first step which layer is the answer, and this scale acts before
+        homeostat = ahsar.attach(model, optimizer, layers=[layer.name for layer in spiking_layers(model, "constant")])
         homeostat.hold(self.scale)
         return homeostat
 
@@ -53,11 +55,9 @@ class Shuffled(Baseline):
     """The controller, with each layer's scale given to the next layer."""
 
     def attach(self, model: nn.Module, optimizer: Optimizer) -> Homeostat:
-        homeostat = ahsar.attach(model, optimizer, scales=of_the_next_layer)
-        if len(homeostat.layers) < 2:
-            homeostat.detach()
+        if len(spiking_layers(model, "shuffled")) < 2:
             raise WorkloadError("arm 'shuffled' needs at least two spiking layers: leave it out with --arms")
-        return homeostat
+        return ahsar.attach(model, optimizer, scales=of_the_next_layer)
 
 
 def of_the_next_layer(state: ControllerState, config: ahsar.Config) -> Tensor:

@@ -8,15 +8,17 @@ from torch.optim import Optimizer
 import ahsar
 from ahsar.discovery import Found
 from ahsar.errors import WorkloadError
+from ahsar.lab.models import is_answer
 
 
 def spiking_layers(model: nn.Module, arm: str) -> list[Found]:
-    """The layers that the controller would regulate, so that a rival acts on the same ones.
+    """The layers that the controller would regulate, the hidden ones, so that a rival acts on the same ones.
 
     Raises:
         WorkloadError: there is none.
     """
-    found = [layer for layer in ahsar.discover(model) if layer.adapter is not None and layer.reason is None]
+    known = [layer for layer in ahsar.discover(model) if layer.adapter is not None and layer.reason is None]
+    found = [layer for layer in known if not is_answer(layer.name)]
     if not found:
         raise WorkloadError(f"arm {arm!r}: the network has no spiking layer with a threshold; leave it out with --arms")
     return found

@@ -1,7 +1,8 @@
 """Spiking networks of the lab: every one maps a batch to logits per time step and resets its own state.
 
 Input is a static batch `[N, C, H, W]` or `[N, F]`, shown at every time step, or a batch of sequences `[N, T, C, H, W]` or
-`[N, T, F]`; output is `[T, N, classes]`. The readout is linear, so every spiking layer is a hidden one.
+`[N, T, F]`; output is `[T, N, classes]`. The readout is linear, so every spiking layer is a hidden one, unless the workload's
+`model.output` asks for neurons behind it, whose membranes or spikes are the logits: their module is then called `answer`.
 
 A network is built for the paradigm of that name, which decides the class of its neurons; its `time_steps` is T. For a
 paradigm that goes step by step (`ahsar.lab.spec.catalogue` says which) `begin()` begins a sequence, `step(frame)` gives the
@@ -45,6 +46,11 @@ def build(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn
 def is_sequence(sample_shape: tuple[int, ...]) -> bool:
     """Whether a sample has a time axis: `(T, C, H, W)` and `(T, F)` have, `(C, H, W)` and `(F,)` have not."""
     return len(sample_shape) in (2, 4)
+
+
+def is_answer(layer: str) -> bool:
+    """Whether a spiking layer of this qualified name gives a network's logits, and is no hidden one."""
+    return "answer" in layer.split(".")
 
 
 def frames(x: Tensor, time_steps: int) -> Tensor:

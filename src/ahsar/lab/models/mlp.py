@@ -6,6 +6,7 @@ from spikingjelly.activation_based import layer
 from torch import Tensor
 
 from ahsar.lab.models import Synapses, is_sequence
+from ahsar.lab.models.answer import Answer
 from ahsar.lab.models.spikingjelly_conv import Show, make_neuron, make_stack
 from ahsar.lab.models.steps import Steps
 from ahsar.lab.spec import workload
@@ -15,7 +16,10 @@ WIDTH, DEPTH = 128, 2  # where the workload gives 0
 
 
 class MLP(Steps):
-    """`flatten`, then `fc1`, `lif1` ... and `readout` in one sequence, `layers`; a frame or an image is flattened first."""
+    """`flatten`, then `fc1`, `lif1` ... and `readout`, and `answer` if asked for, in one sequence, `layers`.
+
+    A frame or an image is flattened first.
+    """
 
     def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         super().__init__()
@@ -30,6 +34,8 @@ class MLP(Steps):
             self.layers.add_module(f"lif{i}", make_neuron(spec, paradigm))
             features = width
         self.layers.add_module("readout", layer.Linear(features, classes))
+        if spec.output != "linear":
+            self.layers.add_module("answer", Answer(make_neuron(spec, paradigm), spec.output, spec.time_steps))
         self.set_mode(spec, paradigm)
 
     def step(self, x: Tensor) -> Tensor:

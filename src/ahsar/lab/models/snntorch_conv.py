@@ -11,7 +11,8 @@ from ahsar.lab.spec.catalogue import PARADIGMS
 
 
 class SnntorchConv(nn.Module):
-    """Convolutions `conv1 ...` with neurons `lif1 ...`, a hidden linear layer if asked for, and a linear readout."""
+    """Convolutions `conv1 ...` with neurons `lif1 ...`, a hidden linear layer if asked for, a linear readout, and
+    `answer` behind it if asked for."""
 
     def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         super().__init__()
@@ -32,6 +33,7 @@ class SnntorchConv(nn.Module):
             self.neurons["lif_fc"] = make_leaky(spec)
             features = spec.hidden
         self.readout = nn.Linear(features, classes)
+        self.answer = None if spec.output == "linear" else Answer(make_leaky(spec), spec.output, spec.time_steps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, C, H, W]`."""
@@ -43,7 +45,8 @@ class SnntorchConv(nn.Module):
 
     def begin(self) -> None:
         """Begin a sequence."""
-        self.membranes = [neuron.init_leaky() for neuron in self.neurons.values()]  # type: ignore[operator]
+        neurons = [*self.neurons.values(), *([] if self.answer is None else [self.answer.lif])]
+        self.membranes = [neuron.init_leaky() for neuron in neurons]  # type: ignore[operator]
 
     def cut(self) -> None:
         """Detach all membranes from the graph."""
@@ -59,7 +62,27 @@ class SnntorchConv(nn.Module):
         for i, (synapse, neuron) in enumerate(zip(self.synapses.values(), self.neurons.values(), strict=True)):
             current = drive if i == 0 else synapse(spikes)
             spikes, self.membranes[i] = neuron(current, self.membranes[i])
-        return self.readout(spikes.flatten(1))
+        logits = self.readout(spikes.flatten(1))
+        if self.answer is not None:
+            logits, self.membranes[-1] = self.answer(logits, self.membranes[-1])
+        return logits
+
+
+class Answer(nn.Module):
+    """Neurons `lif` whose membranes before the reset are the logits, or T times their spikes, whose mean over time is the spike
+    count: the losses of snnTorch's tutorials 5 and 6 (`ce_count_loss`).
+
+    It is a module of its own so that the controller sees what it returns where nothing else around its neurons is called.
+    """
+
+    def __init__(self, lif: Leaky, output: str, time_steps: int) -> None:
+        super().__init__()
+        self.lif, self.output, self.time_steps = lif, output, time_steps
+
+    def forward(self, current: Tensor, membrane: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of one time step and the next membrane, each `[N, classes]` as the current."""
+        spikes, membrane = self.lif(current, membrane)
+        return (membrane if self.output == "membrane" else self.time_steps * spikes), membrane
 
 
 def make_leaky(spec: workload.Model) -> Leaky:

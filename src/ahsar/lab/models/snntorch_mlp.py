@@ -6,14 +6,15 @@ from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
 from ahsar.lab.models import is_sequence, unroll
-from ahsar.lab.models.snntorch_conv import make_leaky
+from ahsar.lab.models.snntorch_conv import Answer, make_leaky
 from ahsar.lab.spec import workload
 
 WIDTH, DEPTH = 128, 2  # where the workload gives 0
 
 
 class SnntorchMLP(nn.Module):
-    """Linear layers `fc1 ...` with neurons `lif1 ...`, and a linear readout; a frame or an image is flattened first."""
+    """Linear layers `fc1 ...` with neurons `lif1 ...`, a linear readout, `answer` behind it if asked for; a frame or an image
+    is flattened first."""
 
     def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         super().__init__()
@@ -28,6 +29,7 @@ class SnntorchMLP(nn.Module):
             self.neurons[f"lif{i}"] = make_leaky(spec)
             features = width
         self.readout = nn.Linear(features, classes)
+        self.answer = None if spec.output == "linear" else Answer(make_leaky(spec), spec.output, spec.time_steps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, ...]` or `[N, T, ...]`."""
@@ -35,7 +37,8 @@ class SnntorchMLP(nn.Module):
 
     def begin(self) -> None:
         """Begin a sequence."""
-        self.membranes = [neuron.init_leaky() for neuron in self.neurons.values()]  # type: ignore[operator]
+        neurons = [*self.neurons.values(), *([] if self.answer is None else [self.answer.lif])]
+        self.membranes = [neuron.init_leaky() for neuron in neurons]  # type: ignore[operator]
 
     def cut(self) -> None:
         """Detach all membranes from the graph."""
@@ -46,4 +49,7 @@ class SnntorchMLP(nn.Module):
         x = x.flatten(1)
         for i, (synapse, neuron) in enumerate(zip(self.synapses.values(), self.neurons.values(), strict=True)):
             x, self.membranes[i] = neuron(synapse(x), self.membranes[i])
-        return self.readout(x)
+        logits = self.readout(x)
+        if self.answer is not None:
+            logits, self.membranes[-1] = self.answer(logits, self.membranes[-1])
+        return logits

@@ -6,6 +6,7 @@ from spikingjelly.activation_based import layer, neuron, surrogate
 from torch import Tensor, nn
 
 from ahsar.lab.models import side_after
+from ahsar.lab.models.answer import Answer
 from ahsar.lab.models.steps import Steps
 from ahsar.lab.spec import workload
 from ahsar.lab.spec.catalogue import PARADIGMS
@@ -54,13 +55,15 @@ class Show(nn.Module):
 
 
 def make_head(spec: workload.Model, features: int, classes: int, paradigm: str = "bptt") -> nn.Sequential:
-    """Flatten, the hidden spiking layer if there is one, and the linear readout, which does not spike."""
+    """Flatten, the hidden spiking layer if there is one, the linear readout, and the neurons behind it if asked for."""
     head = make_stack(paradigm)
     head.add_module("flatten", layer.Flatten())
     if spec.hidden:
         head.add_module("fc", layer.Linear(features, spec.hidden))
         head.add_module("lif", make_neuron(spec, paradigm))
     head.add_module("readout", layer.Linear(spec.hidden or features, classes))
+    if spec.output != "linear":
+        head.add_module("answer", Answer(make_neuron(spec, paradigm), spec.output, spec.time_steps))
     return head
 
 

@@ -15,10 +15,7 @@ Form = Literal["dense", "convolutional", "pooled", "residual", "element-wise", "
 
 @dataclass(frozen=True)
 class Only:
-    """A field of a workload, written SECTION.FIELD, and the values that it may have beside an entry.
-
-    The `message` may hold {name}, that of the entry, and {value}.
-    """
+    """A field, SECTION.FIELD, and its values beside an entry; the `message` may hold {name}, the entry's, and {value}."""
 
     field: str
     values: tuple[Any, ...]
@@ -53,6 +50,7 @@ class KnownModel:
         flat: it takes flat samples too. It has `depth` layers of `width` neurons and nothing between.
         stepwise: it has `begin`, `step` and `cut`; else it takes whole sequences only.
         framework: of its neurons.
+        spiking_output: `model.output` may be another than "linear".
         only: what it needs of the rest of a workload.
     """
 
@@ -62,6 +60,7 @@ class KnownModel:
     flat: bool = False
     stepwise: bool = True
     framework: str = "SpikingJelly"
+    spiking_output: bool = False
     only: tuple[Only, ...] = ()
 
 
@@ -80,6 +79,7 @@ class KnownParadigm:
         steps: the field of its own that counts time steps, so at most T.
         images: why it takes no events, "" if it does.
         remakes: it trains another network than the one it is given, made of it.
+        spiking_output: it trains networks whose `model.output` is another than "linear".
         only: what it needs of the rest of a workload.
     """
 
@@ -94,6 +94,7 @@ class KnownParadigm:
     steps: str = ""
     images: str = ""
     remakes: bool = False
+    spiking_output: bool = False
     only: tuple[Only, ...] = ()
 
     def trains(self, model: KnownModel) -> bool:
@@ -124,9 +125,14 @@ _NO_SUCH_SURROGATE = (
 _OF_SNNTORCH = (Only("model.surrogate", ("atan", "sigmoid", "fast-sigmoid"), _NO_SUCH_SURROGATE),)
 MODELS = {
     "snntorch-conv": KnownModel(
-        "snntorch_conv:SnntorchConv", "convolutional", planned=True, framework="snnTorch", only=_OF_SNNTORCH
+        "snntorch_conv:SnntorchConv",
+        "convolutional",
+        planned=True,
+        framework="snnTorch",
+        spiking_output=True,
+        only=_OF_SNNTORCH,
     ),
-    "spikingjelly-conv": KnownModel("spikingjelly_conv:SpikingjellyConv", "convolutional", planned=True),
+    "spikingjelly-conv": KnownModel("spikingjelly_conv:SpikingjellyConv", "convolutional", planned=True, spiking_output=True),
     "spikingjelly-vgg": KnownModel("spikingjelly_vgg:SpikingjellyVGG", "pooled", planned=True),
     "vgg11": KnownModel("vgg11:VGG11", "pooled"),
     "resnet18": KnownModel("resnet:ResNet18", "residual"),
@@ -134,16 +140,18 @@ MODELS = {
     "spikformer": KnownModel("transformers:Spikformer", "attention", stepwise=False),
     "qkformer": KnownModel("transformers:QKFormer", "attention", stepwise=False),
     "spike-driven-transformer": KnownModel("transformers:SpikeDrivenTransformer", "attention", stepwise=False),
-    "mlp": KnownModel("mlp:MLP", "dense", flat=True),
+    "mlp": KnownModel("mlp:MLP", "dense", flat=True, spiking_output=True),
     "recurrent": KnownModel("recurrent:Recurrent", "recurrent", flat=True),
-    "snntorch-mlp": KnownModel("snntorch_mlp:SnntorchMLP", "dense", flat=True, framework="snnTorch", only=_OF_SNNTORCH),
+    "snntorch-mlp": KnownModel(
+        "snntorch_mlp:SnntorchMLP", "dense", flat=True, framework="snnTorch", spiking_output=True, only=_OF_SNNTORCH
+    ),
 }
 
 _NO_NEURON = "paradigm.name = {name!r} has no neuron for model.neuron = {value!r}; choose model.neuron = 'lif'"
 _NO_GRADIENT = "model.neuron = {value!r}: paradigm.name = {name!r} gives its time constants no gradient; choose lif or if"
 PARADIGMS = {
-    "bptt": KnownParadigm("bptt:BPTT", label="BPTT"),
-    "tbptt": KnownParadigm("tbptt:TruncatedBPTT", label="TBPTT", stepwise=True, steps="chunk"),
+    "bptt": KnownParadigm("bptt:BPTT", label="BPTT", spiking_output=True),
+    "tbptt": KnownParadigm("tbptt:TruncatedBPTT", label="TBPTT", stepwise=True, steps="chunk", spiking_output=True),
     "tet": KnownParadigm("tet:TET", label="TET"),
     "ottt": KnownParadigm(
         "online:OTTT",

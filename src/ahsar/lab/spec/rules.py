@@ -20,6 +20,7 @@ def check(data: Data, model: Model, paradigm: Paradigm, optimizer: Optimizer) ->
     """
     sections = {"data": data, "model": model, "paradigm": paradigm, "optimizer": optimizer}
     _check_shape(model)
+    _check_output(model, paradigm)
     _check_needs(model.name, MODELS[model.name].only, sections)
     _check_data(data, model)
     _check_paradigm(data, model, paradigm)
@@ -45,6 +46,16 @@ def _check_shape(model: Model) -> None:
             raise WorkloadError("model.width and model.depth: already given by model.widths and model.strides; leave them out")
     elif known.planned and not (model.width and model.depth):
         raise WorkloadError(f"model.name = {model.name!r}: give model.width and model.depth, or model.widths and model.strides")
+
+
+def _check_output(model: Model, paradigm: Paradigm) -> None:
+    for axis, name, entries in (("model", model.name, MODELS), ("paradigm", paradigm.name, PARADIGMS)):
+        if model.output != "linear" and not entries[name].spiking_output:
+            takers = ", ".join(other for other, known in entries.items() if known.spiking_output)
+            raise WorkloadError(
+                f"model.output = {model.output!r} does not go with {axis}.name = {name!r}; choose from {takers}, or leave "
+                "model.output at 'linear'"
+            )
 
 
 def _check_needs(name: str, needs: tuple[Only, ...], sections: dict[str, Any]) -> None:

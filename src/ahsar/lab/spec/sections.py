@@ -25,7 +25,7 @@ class Data(Section):
 
 @dataclass(frozen=True)
 class Model(Section):
-    """A spiking network with a linear readout. `width` and `depth` shape every network; convolutional ones may name each
+    """A spiking network. `width` and `depth` shape every network; convolutional ones may name each
     layer with `widths` and `strides` instead."""
 
     name: str = spec(choices=tuple(MODELS))
@@ -43,6 +43,8 @@ class Model(Section):
     threshold: float = spec(1.0, low=1e-3, high=1e3, added=True)  # of every neuron; attention's have half of it
     gain: float = spec(1.0, low=1e-3, high=1e3, added=True)  # samples are multiplied by it before the first weights
     init: str = spec("default", choices=("default", "kaiming", "orthogonal"), added=True)  # of weights; default: a layer's own
+    # what the logits of a time step are: the last currents, or the membranes or spikes of neurons that these drive
+    output: str = spec("linear", choices=("linear", "membrane", "spikes"), added=True)
 
     @property
     def plan(self) -> tuple[tuple[int, int], ...]:

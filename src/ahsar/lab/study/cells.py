@@ -139,7 +139,7 @@ def load(name: str | Path, quick: bool = False) -> Study:
     if str(name) in names():
         path = FOLDER / f"{name}.toml"
     elif path.suffix != ".toml" and str(name) not in workload.names():
-        known = f"{', '.join(workload.names())}, or the matrix {', '.join(names())}"
+        known = f"{', '.join(workload.names())}, from the matrices {', '.join(names())}"
         raise WorkloadError(f"unknown workload {str(name)!r}: choose from {known}, or give a path to a .toml file")
     if path.suffix == ".toml":
         table = read_toml(path, "workload")

@@ -78,7 +78,11 @@ def plan_of(
         DataError: its data is not below `root`.
     """
     if not cell.tuned:
-        raise WorkloadError(f"cell {cell.name!r} is not tuned for this budget: run `ahsar tune NAME` first")
+        quick = " --quick" if study.quick else ""
+        raise WorkloadError(
+            f"cell {cell.name!r} is not tuned for this budget: run `ahsar tune {study.name}{quick} --cells {cell.name}`, and "
+            f"keep what it finds in {study.name}.tuned.toml, beside {study.name}.toml"
+        )
     spec = cell.workload
     return replace(
         template,

@@ -85,7 +85,8 @@ def run_trial(
             "val_metric": correct,
             "val_loss": loss,
             "rates": activity.rates,
-            "scales": dict.fromkeys(layers, 1.0) if homeostat is None else homeostat.scales,
+            # of layers that are left alone too
+            "scales": {**dict.fromkeys(layers, 1.0), **({} if homeostat is None else homeostat.scales)},
             "gain": 1.0 if homeostat is None else homeostat.gain,
             "seconds": seconds,
             "seconds_with_evaluation": time.perf_counter() - started,
