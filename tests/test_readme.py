@@ -9,7 +9,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from ahsar.lab.spec import workload
+from ahsar.lab.spec import population, workload
 from ahsar.lab.study import cells
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,6 +54,8 @@ def check(words: list[str]) -> None:
             assert Path(rest[0]).suffix == ".toml" or rest[0] in (*workload.names(), *cells.names()), shlex.join(words)
             if "--cells" in rest:
                 cells.load(rest[0], "--quick" in rest).choose(rest[rest.index("--cells") + 1])
+        if subcommand == "population":
+            population.load(rest[0])
         if subcommand == "run":
             assert rest[0] in workload.names() or Path(rest[0]).suffix == ".toml", shlex.join(words)
         assert subcommand != "matrix", shlex.join(words)

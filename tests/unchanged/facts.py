@@ -18,6 +18,7 @@ import ahsar
 from ahsar.adapters.registry import FRAMEWORKS
 from ahsar.lab import data
 from ahsar.lab.results.schema import header
+from ahsar.lab.spec.population import load as load_population
 from ahsar.lab.spec.workload import load as load_workload
 from ahsar.lab.spec.workload import names as workload_names
 from ahsar.lab.study.cells import load as load_cells
@@ -35,7 +36,7 @@ _CELLS = {"headline": "cell"}  # what its facts were called when it was the only
 
 
 def hashes() -> dict[str, str]:
-    """The hash of every workload and of every cell of the matrices, in both budgets."""
+    """The hash of every workload and of every cell of the matrices, in both budgets, and of some draws of users."""
     found = {}
     for budget, quick in BUDGETS.items():
         for name in workload_names():
@@ -43,6 +44,10 @@ def hashes() -> dict[str, str]:
         for matrix in matrix_names():
             for cell in load_cells(matrix, quick).cells:
                 found[f"{_CELLS.get(matrix, f'{matrix} cell')} {cell.name} {budget}"] = cell.workload.hash
+    users = load_population("users")
+    found["population users"] = users.hash
+    for number in (0, 1, 2, 199, users.verdict, users.verdict + 199):
+        found[f"population users, draw {number}"] = users.draw(number).workload.hash
     return found
 
 

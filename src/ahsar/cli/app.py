@@ -7,6 +7,7 @@ from ahsar.cli.compare import compare
 from ahsar.cli.figures import figures
 from ahsar.cli.inspect import inspect
 from ahsar.cli.matrix import matrix
+from ahsar.cli.population import population
 from ahsar.cli.report import report
 from ahsar.cli.robustness import robustness
 from ahsar.cli.run import run
@@ -20,6 +21,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Homeostatic regulation of firing rates in spiking networks.",
 )
-for command in (inspect, workloads, run, compare, report, figures, robustness, tune, bake):
+for command in (inspect, workloads, run, compare, population, report, figures, robustness, tune, bake):
     app.command()(command)
 app.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(matrix)

@@ -93,8 +93,9 @@ def compare(
                 console.print(f"[red]cell {cell.name}[/]: {error}", highlight=False)
         if not plans:
             raise ResultsError(f"no cell can run; the first, {chosen[0].name}: {errors[chosen[0].name]}")
-        with Progress(*_COLUMNS, console=console) as progress:
-            finish(plans, _shown(plans, progress, console))
+        announce(plans, console)
+        with Progress(*STEPS_BAR, console=console) as progress:
+            finish(plans, follow(plans, progress, console))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept in {folder}: run the same command to go on") from None
     if study.is_matrix:
@@ -103,7 +104,7 @@ def compare(
         show_comparison(folder)
 
 
-_COLUMNS = (
+STEPS_BAR = (
     TextColumn("{task.description}"),
     BarColumn(),
     TextColumn("{task.percentage:>3.0f} %"),
@@ -112,18 +113,22 @@ _COLUMNS = (
 )
 
 
-def _shown(plans: "Sequence[Prepared]", progress: Progress, console: Console) -> Any:
-    """Say what begins, and what shows how far it is: a bar over the steps of all trials, and the trials that failed."""
-    total = sum(len(one.plan.trials) for one in plans)
-    begun = total - sum(len(one.missing) for one in plans)
-    steps = [(one.plan.workload.budget.steps, len(one.plan.trials), len(one.missing)) for one in plans]
-    base = sum(budget * (trials - missing) for budget, trials, missing in steps)
+def announce(plans: "Sequence[Prepared]", console: Console) -> None:
+    """Say what begins."""
     for one in plans:
         plan, spec = one.plan, one.plan.workload
         console.print(
             f"[bold]{spec.title}[/] ({spec.name}{', quick' if spec.quick else ''}, hash {spec.hash}): "
             f"{len(plan.arms)} arms × {len(plan.seeds)} seeds, {spec.budget.steps} steps each, {plan.jobs} at a time"
         )
+
+
+def follow(plans: "Sequence[Prepared]", progress: Progress, console: Console) -> Any:
+    """What shows how far it is: a bar over the steps of all trials, and those that failed or diverged."""
+    total = sum(len(one.plan.trials) for one in plans)
+    begun = total - sum(len(one.missing) for one in plans)
+    steps = [(one.plan.workload.budget.steps, len(one.plan.trials), len(one.missing)) for one in plans]
+    base = sum(budget * (trials - missing) for budget, trials, missing in steps)
     all_steps = sum(budget * trials for budget, trials, _ in steps)
     bar = progress.add_task(f"trials {begun}/{total}", total=all_steps, completed=base)
     ended_count = begun

@@ -19,16 +19,19 @@ def report(
     quick: Quick = False,
     out: Annotated[Path | None, typer.Option("--out", help="A name's results folder; of several, the combined page's.")] = None,
 ) -> None:
-    """Write summary.json, report.html and the pictures anew from the trials of finished comparisons, or a matrix's page."""
+    """Write summary.json, report.html and the pictures anew from finished trials, or the page of a matrix or a population."""
     from ahsar.lab.report.comparison import page
     from ahsar.lab.report.matrix import page as matrix_page
     from ahsar.lab.results.matrix import is_matrix
+    from ahsar.lab.results.population import is_population
 
     several = len(folders) > 1
     outs = [folder_of(target, quick, None if several else out) for target in folders]
     for folder in outs:
         if is_matrix(folder):
             show_matrix(folder)
+        elif is_population(folder):
+            show_population(folder)
         else:
             make_console().print(page.write(folder))
     if several:
@@ -79,5 +82,17 @@ def show_matrix(out: Path) -> None:
     written = page.write(out)
     numbers = json.loads((out / "matrix.json").read_text(encoding="utf-8"))
     for said in (page.headline(numbers), *page.findings(numbers)):
+        console.print(said, highlight=False)
+    console.print(f"page: {written.absolute()}", soft_wrap=True)
+
+
+def show_population(out: Path) -> None:
+    """Write a population's page from the trials that ended, and print what it says and where it is."""
+    from ahsar.lab.report.population import page
+
+    console = make_console()
+    written = page.write(out)
+    found = json.loads((out / "population.json").read_text(encoding="utf-8"))
+    for said in (page.headline(found), *page.findings(found)):
         console.print(said, highlight=False)
     console.print(f"page: {written.absolute()}", soft_wrap=True)

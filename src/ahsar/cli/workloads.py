@@ -1,4 +1,4 @@
-"""`ahsar workloads`: the workloads as a table, with the matrices under it."""
+"""`ahsar workloads`: the workloads as a table, with the matrices and populations under it."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from ahsar.cli.console import console
 
 
 def workloads() -> None:
-    """List the workloads and matrices."""
+    """List the workloads, matrices and populations."""
     console().print(workloads_table())
 
 
@@ -15,7 +15,7 @@ def workloads_table() -> Any:
     from rich import box
     from rich.table import Table
 
-    from ahsar.lab.spec import workload
+    from ahsar.lab.spec import population, workload
     from ahsar.lab.study import cells
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -27,5 +27,6 @@ def workloads_table() -> Any:
             shown = (f"{spec.budget.steps}", f"{spec.target.value:g}", spec.hash)
             table.add_row("  --quick" if quick else name, "" if quick else spec.title, *shown, style="dim" if quick else "")
     lists = ", ".join(f"{name} ({len(cells.load(name).cells)} cells)" for name in cells.names())
-    table.caption, table.caption_justify = f"Matrices: {lists}.", "left"
+    drawn = ", ".join(f"{name} (hash {population.load(name).hash})" for name in population.names())
+    table.caption, table.caption_justify = f"Matrices: {lists}. Populations: {drawn}.", "left"
     return table

@@ -18,12 +18,13 @@ from ahsar.lab.trial.run import run_trial
 from tests.lab import small
 from tests.models import MOVING
 
-NETS = ("mlp", "spikingjelly-conv", "snntorch-conv")
+NETS = ("mlp", "spikingjelly-conv", "snntorch-conv", "snntorch-mlp")
 OUTPUTS = ("membrane", "spikes")
 SHAPE, T = (1, 8, 8), 3
 
 
 def network(name: str, output: str, paradigm: str = "bptt", **fields: Any) -> nn.Module:
+    fields = {"threshold": 0.05, **fields} if name == "snntorch-mlp" else fields  # that of others is lowered below
     return small.network(small.workload(name, paradigm, depth=2, output=output, **fields), SHAPE)
 
 
@@ -43,12 +44,12 @@ def by_hand(name: str, currents: Tensor, threshold: float) -> tuple[Tensor, Tens
     """Membranes before the reset, and spikes, of neurons that take their threshold off a step later or at once."""
     v, membranes, spikes = torch.zeros_like(currents[0]), [], []
     for current in currents:
-        v = 0.5 * v + current if name == "snntorch-conv" else v + (current - v) / 2.0
-        if name == "snntorch-conv" and spikes:
+        v = 0.5 * v + current if name.startswith("snntorch") else v + (current - v) / 2.0
+        if name.startswith("snntorch") and spikes:
             v = v - spikes[-1] * threshold  # it decays first
         membranes.append(v)
         spikes.append((v > threshold).float())
-        if name != "snntorch-conv":
+        if not name.startswith("snntorch"):
             v = v - spikes[-1] * threshold
     return torch.stack(membranes), torch.stack(spikes)
 
@@ -57,7 +58,7 @@ def by_hand(name: str, currents: Tensor, threshold: float) -> tuple[Tensor, Tens
 @pytest.mark.parametrize("name", NETS)
 def test_membranes_are_those_before_the_reset(name: str, paradigm: str) -> None:
     model = network(name, "membrane", paradigm)
-    threshold = 0.05 if name != "snntorch-conv" else 1.0
+    threshold = 1.0 if name == "snntorch-conv" else 0.05
     currents, logits = currents_and_logits(model, 20 * small.samples(4, *SHAPE))
     membranes, spikes = by_hand(name, currents.detach(), threshold)
     assert logits.shape == (T, 4, 5)
@@ -71,9 +72,9 @@ def test_the_mean_of_spikes_over_time_is_their_count(name: str, paradigm: str) -
     model = network(name, "spikes", paradigm)
     currents, logits = currents_and_logits(model, 20 * small.samples(4, *SHAPE))
     assert set(logits.unique().tolist()) == {0.0, float(T)}
-    if name != "snntorch-conv":  # others reset to 0
+    if not name.startswith("snntorch"):  # others reset to 0
         return
-    _, spikes = by_hand(name, currents.detach(), 1.0)
+    _, spikes = by_hand(name, currents.detach(), 1.0 if name == "snntorch-conv" else 0.05)
     torch.testing.assert_close(logits.detach().mean(0), spikes.sum(0))
 
 
@@ -82,7 +83,7 @@ def test_the_mean_of_spikes_over_time_is_their_count(name: str, paradigm: str) -
 def test_a_cut_is_one_of_the_last_neurons_too(name: str, output: str) -> None:
     model: Any = network(name, output, "tbptt")
     frame = small.samples(4, *SHAPE)
-    state = (lambda: model.membranes[-1]) if name == "snntorch-conv" else (lambda: neurons.v)
+    state = (lambda: model.membranes[-1]) if name.startswith("snntorch") else (lambda: neurons.v)
     neurons: Any = next(module for key, module in model.named_modules() if key.endswith("answer.lif"))
     model.begin()
     model.step(frame)
@@ -97,12 +98,12 @@ def test_the_gradient_of_a_membrane_is_its_own(name: str) -> None:
     model = network(name, "membrane", time_steps=1)
     last: Any = next(module for key, module in model.named_modules() if key.endswith("answer"))
     current = torch.linspace(-1.0, 3.0, 5).view(1, 5).requires_grad_()
-    if name == "snntorch-conv":
+    if name.startswith("snntorch"):
         last(current, last.lif.init_leaky())[0].sum().backward()
     else:
         last(current[None]).sum().backward()
     assert current.grad is not None
-    assert current.grad.flatten().tolist() == pytest.approx([1.0 if name == "snntorch-conv" else 0.5] * 5)
+    assert current.grad.flatten().tolist() == pytest.approx([1.0 if name.startswith("snntorch") else 0.5] * 5)
 
 
 @pytest.mark.parametrize("paradigm", ["bptt", "tbptt"])

@@ -36,12 +36,12 @@ def check(paradigm: str, model: str = "spikingjelly-conv", **fields: Any) -> Non
         (
             "bptt",
             {"model": "snntorch-conv", "surrogate": "triangle"},
-            ["model.name = 'snntorch-conv'", "model.surrogate = 'triangle'", "choose from atan, sigmoid"],
+            ["model.name = 'snntorch-conv'", "model.surrogate = 'triangle'", "choose from atan, sigmoid, fast-sigmoid"],
         ),
         (
             "tet",
             {"model": "snntorch-conv", "surrogate": "rectangle"},
-            ["model.name = 'snntorch-conv'", "model.surrogate = 'rectangle'", "choose from atan, sigmoid"],
+            ["model.name = 'snntorch-conv'", "model.surrogate = 'rectangle'", "choose from atan, sigmoid, fast-sigmoid"],
         ),
         (
             "bptt",
@@ -88,5 +88,5 @@ def test_every_refusal_reads_as_it_always_did() -> None:
                 said.append("ok")
             except WorkloadError as error:
                 said.append(str(error))
-    assert (len(said), said.count("ok"), len(set(said))) == (34320, 10058, 85)
-    assert hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12] == "f0fee7d4f4d7"
+    assert (len(said), said.count("ok"), len(set(said))) == (37440, 10292, 94)
+    assert hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12] == "baec0d272a80"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
+from ahsar.lab.models.finish import amplify, initialise
 from ahsar.lab.spec.catalogue import MODELS, part
 from ahsar.lab.spec.workload import Workload
 
@@ -25,7 +26,7 @@ def build(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn
     """The workload's network for samples of `sample_shape`: `(C, H, W)`, or `(T, C, H, W)` for events; fully connected and
     recurrent ones also take `(F,)`, or `(T, F)` for sequences.
 
-    Weights come from torch's global generator with each framework's default initialisation.
+    Weights come from torch's global generator, with each framework's default initialisation or that of `model.init`.
 
     Raises:
         WorkloadError: the samples are too small for the strides, or of a shape that the network does not take.
@@ -36,7 +37,10 @@ def build(workload: Workload, sample_shape: tuple[int, ...], classes: int) -> nn
         raise WorkloadError(f"samples of shape {sample_shape}: {spec.name} takes (C, H, W) or (T, C, H, W){flat}")
     if is_sequence(sample_shape) and sample_shape[0] != spec.time_steps:
         raise WorkloadError(f"model.time_steps = {spec.time_steps}: the samples have {sample_shape[0]} frames; make them equal")
-    return part("models", known.place)(spec, sample_shape, classes, workload.paradigm.name)
+    network = part("models", known.place)(spec, sample_shape, classes, workload.paradigm.name)
+    initialise(network, spec.init)
+    amplify(network, spec.gain)
+    return network
 
 
 def is_sequence(sample_shape: tuple[int, ...]) -> bool:

@@ -25,15 +25,15 @@ class SnntorchConv(nn.Module):
         for i, (out, stride) in enumerate(spec.plan, 1):
             conv = nn.Conv2d(channels, out, 3, stride, padding=1, bias=not spec.batch_norm)
             self.synapses[f"conv{i}"] = nn.Sequential(conv, nn.BatchNorm2d(out)) if spec.batch_norm else conv
-            self.neurons[f"lif{i}"] = _leaky(spec)
+            self.neurons[f"lif{i}"] = make_leaky(spec)
             channels = out
         features = channels * side_after(height, spec.plan) * side_after(width, spec.plan)
         if spec.hidden:
             self.synapses["fc"] = nn.Sequential(nn.Flatten(), nn.Linear(features, spec.hidden))
-            self.neurons["lif_fc"] = _leaky(spec)
+            self.neurons["lif_fc"] = make_leaky(spec)
             features = spec.hidden
         self.readout = nn.Linear(features, classes)
-        self.answer = None if spec.output == "linear" else Answer(_leaky(spec), spec.output, spec.time_steps)
+        self.answer = None if spec.output == "linear" else Answer(make_leaky(spec), spec.output, spec.time_steps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, C, H, W]`."""
@@ -85,7 +85,8 @@ class Answer(nn.Module):
         return (membrane if self.output == "membrane" else self.time_steps * spikes), membrane
 
 
-def _leaky(spec: workload.Model) -> Leaky:
-    # snnTorch's decay per step; its Leaky does not scale the input by 1/tau as SpikingJelly's LIF does.
-    gradient = surrogate.atan() if spec.surrogate == "atan" else surrogate.sigmoid()
-    return Leaky(beta=1 - 1 / spec.tau, threshold=1.0, spike_grad=gradient, reset_mechanism="subtract")
+def make_leaky(spec: workload.Model) -> Leaky:
+    """The snnTorch neuron of a workload. Its decay per step is 1 - 1/tau; unlike SpikingJelly's LIF it does not scale its
+    input by 1/tau. Surrogates have snnTorch's default slopes."""
+    gradient = {"atan": surrogate.atan, "sigmoid": surrogate.sigmoid, "fast-sigmoid": surrogate.fast_sigmoid}[spec.surrogate]()
+    return Leaky(beta=1 - 1 / spec.tau, threshold=spec.threshold, spike_grad=gradient, reset_mechanism="subtract")

@@ -1,5 +1,7 @@
 """A plain stack of SpikingJelly convolutions of any depth, with or without batch norm, in multi-step mode, or stepwise."""
 
+from typing import Any
+
 from spikingjelly.activation_based import layer, neuron, surrogate
 from torch import Tensor, nn
 
@@ -72,20 +74,21 @@ def make_stack(paradigm: str = "bptt") -> nn.Sequential:
 
 
 def make_neuron(spec: workload.Model, paradigm: str = "bptt") -> nn.Module:
-    """The SpikingJelly neuron that the paradigm trains, with threshold 1, hard reset to 0 and its input scaled by 1/tau.
+    """The SpikingJelly neuron that the paradigm trains, with a hard reset to 0 and its input scaled by 1/tau.
 
     The classes for OTTT and SLTT do the same forward and differ in the gradient alone, so paradigms compare on one network.
     Surrogates have SpikingJelly's default widths; "triangle" is max(0, 1 - |v - 1|), as in TET and SLTT.
     """
     gradient = {
         "atan": surrogate.ATan, "sigmoid": surrogate.Sigmoid,
-        "triangle": surrogate.PiecewiseQuadratic, "rectangle": surrogate.Rect,
+        "triangle": surrogate.PiecewiseQuadratic, "rectangle": surrogate.Rect, "fast-sigmoid": surrogate.SoftSign,
     }[spec.surrogate]()  # fmt: skip
     own = PARADIGMS[paradigm].neuron
+    common: dict[str, Any] = {"v_threshold": spec.threshold, "surrogate_function": gradient}
     if own:  # LIF only: the catalogue refuses the others
-        return getattr(neuron, own)(spec.tau, decay_input=True, v_reset=0.0, surrogate_function=gradient)
+        return getattr(neuron, own)(spec.tau, decay_input=True, v_reset=0.0, **common)
     if spec.neuron == "if":
-        return neuron.IFNode(surrogate_function=gradient, detach_reset=spec.detach_reset)
+        return neuron.IFNode(detach_reset=spec.detach_reset, **common)
     if spec.neuron == "plif":
-        return neuron.ParametricLIFNode(spec.tau, surrogate_function=gradient, detach_reset=spec.detach_reset)
-    return neuron.LIFNode(spec.tau, surrogate_function=gradient, detach_reset=spec.detach_reset)
+        return neuron.ParametricLIFNode(spec.tau, detach_reset=spec.detach_reset, **common)
+    return neuron.LIFNode(spec.tau, detach_reset=spec.detach_reset, **common)

@@ -1,8 +1,8 @@
 """Spiking transformers of SpikingJelly's zoo, fitted to small images by their constructors' arguments.
 
 `width` is the embedding dimension, a multiple of 8 with heads of 32 channels where it divides so, and `depth` the number of
-transformer blocks. The neurons are the workload's; those of attention keep the threshold 0.5 that SpikingJelly gives them
-by default. They take whole sequences only. Two of SpikingJelly's forwards give logits of the features' mean over time:
+transformer blocks. The neurons are the workload's; those of attention have half the threshold, as SpikingJelly gives
+them 0.5 by default. They take whole sequences only. Two of SpikingJelly's forwards give logits of the features' mean over time:
 here the linear readout comes first, which has the same mean. There is no hidden layer before the readout.
 """
 
@@ -29,7 +29,7 @@ class Spikformer(spikformer.Spikformer):
         super().__init__(embed_dims=width, num_heads=_heads(width), **sizes, **_common(spec, sample_shape, classes, paradigm))
         first: Any = self.patch_embed.stages[0]
         first.conv_bn = shown(first.conv_bn, spec.time_steps)
-        _lower_attention_thresholds(self)
+        _lower_attention_thresholds(self, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, C, H, W]` or `[N, T, C, H, W]`."""
@@ -49,7 +49,7 @@ class QKFormer(qkformer.QKFormer):
         sizes: Any = {"num_heads": tuple(_heads(width // i) for i in (4, 2, 1)), "depths": (1, 1, depth - 2)}
         super().__init__(embed_dims=width, **sizes, **_common(spec, sample_shape, classes, paradigm))
         self.patch_embed1.pool1 = shown(self.patch_embed1.pool1, spec.time_steps)  # type: ignore[assignment]
-        _lower_attention_thresholds(self)
+        _lower_attention_thresholds(self, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, C, H, W]` or `[N, T, C, H, W]`."""
@@ -73,7 +73,7 @@ class SpikeDrivenTransformer(spike_driven_transformer.SpikeDrivenTransformer):
         super().__init__(embed_dims=width, **sizes, **_common(spec, sample_shape, classes, paradigm))
         first: Any = self.patch_embed.stages[0]
         first[1] = shown(first[1], spec.time_steps)
-        _lower_attention_thresholds(self)
+        _lower_attention_thresholds(self, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, C, H, W]` or `[N, T, C, H, W]`."""
@@ -109,9 +109,9 @@ def _heads(width: int) -> int:
     return next(heads for heads in range(max(1, width // 32), 0, -1) if width % heads == 0)
 
 
-def _lower_attention_thresholds(network: nn.Module) -> None:
+def _lower_attention_thresholds(network: nn.Module, spec: workload.Model) -> None:
     # SpikingJelly does so only where it is given no neuron factory.
     for module in network.modules():
         neuron: Any = getattr(module, "attn_lif", None)
         if neuron is not None:
-            neuron.v_threshold = 0.5
+            neuron.v_threshold = spec.threshold / 2

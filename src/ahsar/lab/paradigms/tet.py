@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 from ahsar.lab.paradigms import Backward, descend
 from ahsar.lab.paradigms.bptt import BPTT
 
-PHI = 1.0  # the value that the regulariser draws all logits to: the threshold that every neuron of the lab starts with
+PHI = 1.0  # the value that the regulariser draws all logits to: the neurons' usual threshold
 
 
 class TET(BPTT):

@@ -119,8 +119,10 @@ DATA = {
 }
 
 _NO_SUCH_SURROGATE = (
-    "model.name = {name!r} has no model.surrogate = {value!r}: snnTorch has none of that shape; choose from atan, sigmoid"
+    "model.name = {name!r} has no model.surrogate = {value!r}: snnTorch has none of that shape; choose from atan, sigmoid, "
+    "fast-sigmoid"
 )
+_OF_SNNTORCH = (Only("model.surrogate", ("atan", "sigmoid", "fast-sigmoid"), _NO_SUCH_SURROGATE),)
 MODELS = {
     "snntorch-conv": KnownModel(
         "snntorch_conv:SnntorchConv",
@@ -128,7 +130,7 @@ MODELS = {
         planned=True,
         framework="snnTorch",
         spiking_output=True,
-        only=(Only("model.surrogate", ("atan", "sigmoid"), _NO_SUCH_SURROGATE),),
+        only=_OF_SNNTORCH,
     ),
     "spikingjelly-conv": KnownModel("spikingjelly_conv:SpikingjellyConv", "convolutional", planned=True, spiking_output=True),
     "spikingjelly-vgg": KnownModel("spikingjelly_vgg:SpikingjellyVGG", "pooled", planned=True),
@@ -140,6 +142,9 @@ MODELS = {
     "spike-driven-transformer": KnownModel("transformers:SpikeDrivenTransformer", "attention", stepwise=False),
     "mlp": KnownModel("mlp:MLP", "dense", flat=True, spiking_output=True),
     "recurrent": KnownModel("recurrent:Recurrent", "recurrent", flat=True),
+    "snntorch-mlp": KnownModel(
+        "snntorch_mlp:SnntorchMLP", "dense", flat=True, framework="snnTorch", spiking_output=True, only=_OF_SNNTORCH
+    ),
 }
 
 _NO_NEURON = "paradigm.name = {name!r} has no neuron for model.neuron = {value!r}; choose model.neuron = 'lif'"
@@ -194,6 +199,11 @@ PARADIGMS = {
                 "model.neuron",
                 ("if",),
                 "paradigm.name = {name!r} makes IF neurons, but model.neuron = {value!r}; set model.neuron = 'if'",
+            ),
+            Only(
+                "model.threshold",
+                (1.0,),
+                "paradigm.name = {name!r} makes neurons of threshold 1, but model.threshold = {value!r}; leave it out",
             ),
         ),
     ),

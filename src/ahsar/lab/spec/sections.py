@@ -37,9 +37,12 @@ class Model(Section):
     hidden: int = spec(0, low=0, high=65536)  # neurons of a spiking linear layer before the readout; 0 for none
     batch_norm: bool = spec(False)
     neuron: str = spec("lif", choices=("lif", "plif", "if"))
-    surrogate: str = spec("atan", choices=("atan", "sigmoid", "triangle", "rectangle"))
+    surrogate: str = spec("atan", choices=("atan", "sigmoid", "triangle", "rectangle", "fast-sigmoid"))
     tau: float = spec(2.0, low=1.001, high=1e6)  # membrane time constant in time steps
     detach_reset: bool = spec(True)
+    threshold: float = spec(1.0, low=1e-3, high=1e3, added=True)  # of every neuron; attention's have half of it
+    gain: float = spec(1.0, low=1e-3, high=1e3, added=True)  # samples are multiplied by it before the first weights
+    init: str = spec("default", choices=("default", "kaiming", "orthogonal"), added=True)  # of weights; default: a layer's own
     # what the logits of a time step are: the last currents, or the membranes or spikes of neurons that these drive
     output: str = spec("linear", choices=("linear", "membrane", "spikes"), added=True)
 
@@ -77,11 +80,12 @@ class Optimizer(Section):
 
 @dataclass(frozen=True)
 class Budget(Section):
-    """What every trial may spend, in optimiser steps."""
+    """What every trial may spend, in optimiser steps, and how often it is looked at."""
 
     steps: int = spec(low=1, high=10_000_000)
     batch_size: int = spec(low=1, high=65536)
     eval_every: int = spec(low=1)  # steps between two evaluations
+    counted: int = spec(500, low=1, added=True)  # first test samples on which synaptic operations are counted
 
 
 @dataclass(frozen=True)

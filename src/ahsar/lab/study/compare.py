@@ -120,10 +120,14 @@ class Prepared:
     missing: tuple[tuple[str, int], ...]
 
 
-def prepare(plan: Plan) -> Prepared:
-    """Check all that can be checked, take the folder into use and find out what is missing; raises as `compare`."""
+def prepare(plan: Plan, splits: data.Splits | None = None) -> Prepared:
+    """Check all that can be checked, take the folder into use and find out what is missing; raises as `compare`.
+
+    Args:
+        splits: the plan's data, where it is loaded already.
+    """
     # what cannot work stops here, once; and the workers find the data cached
-    splits = data.load(plan.workload, plan.data)
+    splits = splits or data.load(plan.workload, plan.data)
     models.build(plan.workload, splits.sample_shape, splits.classes)
     results = Results(plan.out)
     results.open(plan.workload, plan.command, plan.settings)

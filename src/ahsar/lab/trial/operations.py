@@ -22,7 +22,6 @@ import ahsar
 
 # Horowitz (2014), 45 nm: energy of a 32-bit multiply-accumulate and of an accumulate, in picojoule. A proxy.
 MAC_PJ, AC_PJ = 4.6, 0.9
-SAMPLES = 500  # first ones of the test set: counting takes some 3 to 8 times as long as the forward itself
 
 _aten = torch.ops.aten
 # where an operation's two factors stand among its arguments

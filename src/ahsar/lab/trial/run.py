@@ -126,7 +126,7 @@ def run_trial(
     record["final_val"] = record["curve"][-1]["val_metric"]
     record["final_test"], _, activity = evaluation.evaluate(wrapped, paradigm, test, workload.budget.batch_size)
     record.update(activity.per_sample())
-    record.update(evaluation.count(wrapped, paradigm, test, workload.budget.batch_size))
+    record.update(evaluation.count(wrapped, paradigm, test, workload.budget.batch_size, workload.budget.counted))
     record.update(operations.static(model))
     record["seconds"], record["seconds_with_evaluation"] = seconds, time.perf_counter() - started
     record["digest"] = outputs.digest(model)

@@ -1,0 +1,69 @@
+"""`ahsar population`: the arms over many nets, drawn as people write them."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from ahsar.cli.compare import STEPS_BAR, follow
+from ahsar.cli.console import console as make_console
+from ahsar.cli.options import Device, Interrupted, Jobs, Out, command_line
+
+
+def population(
+    name: Annotated[str, typer.Argument(help="A population's name, as users, or a .toml file.")],
+    count: Annotated[int, typer.Option("--n", min=1, help="Draws.")] = 200,
+    first: Annotated[int, typer.Option("--first", min=0, help="The number of the first one.")] = 0,
+    arm_names: Annotated[
+        str | None,
+        typer.Option("--arms", help="Comma-separated; default: baseline,ahsar,attached,constant,shuffled."),
+    ] = None,
+    rivals: Annotated[bool, typer.Option("--rivals", help="Every rival too, in the first hundred of a block.")] = False,
+    verdict: Annotated[
+        bool,
+        typer.Option("--verdict", help="Say that draws from 1000 on are meant: once, when nothing is chosen any more."),
+    ] = False,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder that holds the data sets; default: public names.")] = None,
+    out: Out = None,
+    jobs: Jobs = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of each process.")] = 1,
+    accelerator: Device = "auto",
+) -> None:
+    """Compare the arms over nets drawn from a population, one seed each; run again, it goes on where it stopped."""
+    from ahsar.cli.report import show_population
+    from ahsar.lab.results.population import merge
+    from ahsar.lab.spec.population import load
+    from ahsar.lab.study.compare import Plan, finish
+    from ahsar.lab.study.population import plans_of, prepare_all, study_of
+    from ahsar.lab.trial import ranks
+
+    ranks.refuse("population")
+    drawn = load(name)
+    study = study_of(drawn, first, count, verdict=verdict)
+    folder = out or study.out
+    template = Plan(
+        study.cells[0].workload,
+        folder,
+        [],
+        [],
+        jobs=jobs or os.cpu_count() or 1,
+        threads=threads,
+        accelerator=accelerator,
+        command=command_line(),
+    )
+    console = make_console()
+    try:
+        plans = plans_of(study, template, data, arm_names.split(",") if arm_names else None, rivals=rivals)
+        prepared = prepare_all(drawn, study, plans, folder, verdict=verdict)
+        console.print(
+            f"[bold]{drawn.title}[/] (population {drawn.name}, hash {drawn.hash}): {count} draws from {first} on, "
+            f"{sum(len(plan.trials) for plan in plans)} trials, {template.jobs} at a time"
+        )
+        with Progress(*STEPS_BAR, console=console) as progress:
+            finish(prepared, follow(prepared, progress, console))
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; finished trials are kept in {folder}: run the same command to go on") from None
+    merge(folder)
+    show_population(folder)

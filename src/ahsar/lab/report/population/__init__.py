@@ -1,0 +1,1 @@
+"""The page of a population: its numbers, its pictures and what they say."""
