@@ -131,9 +131,9 @@ def _shown(plans: "Sequence[Prepared]", progress: Progress, console: Console) ->
         nonlocal ended_count
         ended_count += len(ended)
         for record in ended:
-            if record["status"] == "failed":
+            if record["status"] != "done":
                 of = f"{record['workload']} " if len(plans) > 1 else ""
-                console.print(f"[red]trial {of}{record['trial']} failed[/]: {record['error']}", highlight=False)
+                console.print(f"[red]trial {of}{record['trial']} {record['status']}[/]: {record['error']}", highlight=False)
         progress.update(bar, completed=base + sum(done.values()), description=f"trials {ended_count}/{total}")
 
     return update

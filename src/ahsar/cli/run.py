@@ -58,15 +58,23 @@ def run(
     model_file = None if out is None else out / f"{name_of(arm, seed)}.pt"
     options = {"accelerator": accelerator, "precision": precision, "tensorboard": folder, "keep": model_file}
     record = run_trial(spec, splits, arm, seed, report=show, **options)
-    reached = record["steps_to_target"]
-    console.print(
-        f"test {spec.target.metric} {record['final_test']:.4f}, mean rate {record['mean_rate']:.3f}, "
-        f"target {spec.target.value:g} {'not reached' if reached is None else f'reached at step {reached}'}, "
-        f"{record['seconds']:.1f} s of training"
-    )
+    console.print(_ending(record))
     if folder is not None:
         console.print(f"tensorboard --logdir {folder}")
     if out is not None and ranks.first():
         write_whole(out / f"{record['trial']}.jsonl", json.dumps(record) + "\n")
-        console.print(f"record: {out / (record['trial'] + '.jsonl')}; model: {model_file}", soft_wrap=True)
+        kept = f"; model: {model_file}" if record["status"] == "done" else ""
+        console.print(f"record: {out / (record['trial'] + '.jsonl')}{kept}", soft_wrap=True)
     ranks.leave()
+
+
+def _ending(record: dict[str, Any]) -> str:
+    """What a trial came to."""
+    if record["status"] == "diverged":
+        return f"diverged: {record['error']}; {record['seconds']:.1f} s of training"
+    reached = record["steps_to_target"]
+    return (
+        f"test {record['metric']} {record['final_test']:.4f}, mean rate {record['mean_rate']:.3f}, "
+        f"target {record['target']:g} {'not reached' if reached is None else f'reached at step {reached}'}, "
+        f"{record['seconds']:.1f} s of training"
+    )

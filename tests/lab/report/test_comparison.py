@@ -217,7 +217,8 @@ def test_a_failed_trial_leaves_its_own_arm_only() -> None:
         7,
     )
     assert got["arms"]["shuffled"]["speedup"]["n"] == 8
-    assert got["failures"] == [{"trial": "ahsar-s2", "arm": "ahsar", "seed": 2, "error": "ValueError: the loss became NaN"}]
+    error = "ValueError: the loss became NaN"
+    assert got["failures"] == [{"trial": "ahsar-s2", "arm": "ahsar", "seed": 2, "status": "failed", "error": error}]
     again = summarise([*rows, trial("ahsar", 2)])  # a later record of the same trial replaces it
     assert again["arms"]["ahsar"]["n"] == 8 and again["failures"] == []
 

@@ -130,7 +130,8 @@ def _changes() -> list[tuple[str, str, object]]:
     """One other value for every field of every section that can take one."""
     other = {
         "name": {"data": "cifar10", "model": "spikingjelly-conv", "optimizer": "sgd"},
-        "neuron": "if", "surrogate": "sigmoid", "augment": ("crop",), "width": {"model": 0}, "depth": {"model": 0},
+        "neuron": "if", "surrogate": "sigmoid", "schedule": "cosine", "augment": ("crop",),
+        "width": {"model": 0}, "depth": {"model": 0},
     }  # fmt: skip
     base = asdict(load("digits"))
     changes = []

@@ -89,6 +89,7 @@ def work(_: None) -> dict[str, Any]:
     normed = spec_of(folder, "bptt", "spikingjelly-conv", "\nbatch_norm = true")
     found["normed"] = run_trial(normed, data.load(normed), "ahsar", 3, accelerator="cpu")
     found["by hand"] = by_hand()
+    found["word"] = ranks.first_word("it diverged" if dist.get_rank() == 1 else None)
     found["share"] = [part.tolist() for part in ranks.share(torch.arange(6.0).view(6, 1), torch.arange(6))]
     for name, call in {
         "drift": lambda: ranks.check_agreement(0.5 + dist.get_rank()),
@@ -173,6 +174,10 @@ def test_batch_norm_statistics_are_shared(both: list[dict[str, Any]]) -> None:
 def test_gradients_written_by_hand_are_averaged(both: list[dict[str, Any]]) -> None:
     for rank in both:
         assert rank["by hand"] == [-2.0, -4.0, -6.0, -8.0, 1.0]  # the mean of once and three times
+
+
+def test_all_processes_end_when_one_diverges(both: list[dict[str, Any]]) -> None:
+    assert [rank["word"] for rank in both] == ["it diverged"] * 2
 
 
 def test_what_cannot_be_shared_is_refused_by_all(both: list[dict[str, Any]]) -> None:

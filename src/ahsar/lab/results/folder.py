@@ -135,7 +135,7 @@ class Results:
             file.write(json.dumps({"step": point["step"], "val_metric": point["val_metric"]}) + "\n")
 
     def finish(self, record: Record) -> None:
-        """Store a record that is done or failed."""
+        """Store a record that is done, diverged or failed."""
         write_whole(self.trials / f"{record['trial']}.jsonl", json.dumps(record))
 
     def steps_done(self, name: str) -> int:

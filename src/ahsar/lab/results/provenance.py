@@ -60,7 +60,7 @@ class Settings:
         Raises:
             ResultsError: a record has another value, or none, as those of earlier versions; with the cure.
         """
-        for record in (record for record in records if record["status"] == "done"):
+        for record in (record for record in records if record["status"] != "failed"):
             for key, mine in asdict(self).items():
                 theirs, what = record.get(key), key.replace("_", " ")
                 if theirs is None:

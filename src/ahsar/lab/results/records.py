@@ -13,7 +13,7 @@ from ahsar.errors import ResultsError
 from ahsar.lab.arms import RIVALS
 from ahsar.lab.arms.names import kind_of, number_of
 from ahsar.lab.results import stats
-from ahsar.lab.results.schema import Record, missing
+from ahsar.lab.results.schema import ENDED, Record, missing
 
 ORDER = ("baseline", "ahsar", "constant", "shuffled", "attached", *RIVALS)
 
@@ -57,10 +57,13 @@ def _record(line: bytes, where: str) -> Record:
 
 
 def arms_of(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Finished trials of each arm, in the order of the table; constants keep their own names (`constant@0.5`)."""
+    """Trials of each arm that ended, in the order of the table; constants keep their own names (`constant@0.5`).
+
+    Those that diverged are among them: they did not reach the target, and have no final test.
+    """
     arms: dict[str, dict[int, Record]] = {}
     for record in records:
-        if record["status"] == "done":
+        if record["status"] in ENDED:
             arms.setdefault(record["arm"], {})[record["seed"]] = record
     return {arm: [arms[arm][seed] for seed in sorted(arms[arm])] for arm in sorted(arms, key=rank)}
 

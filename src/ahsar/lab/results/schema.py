@@ -9,6 +9,8 @@ from ahsar.lab.spec.workload import Workload
 
 Record = dict[str, Any]
 SCHEMA = 1
+# A trial ends as one of these, and is a result; one that failed was no trial of its arm, and is run again.
+ENDED = ("done", "diverged")
 
 # What is measured once a trial has ended; None until then, and `steps_to_target` where the target was not reached.
 MEASURED = (

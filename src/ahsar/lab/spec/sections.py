@@ -64,12 +64,13 @@ class Paradigm(Section):
 
 @dataclass(frozen=True)
 class Optimizer(Section):
-    """The optimiser and its constant learning rate."""
+    """The optimiser and its learning rate."""
 
     name: str = spec(choices=("adam", "adamw", "sgd"))
     lr: float = spec(low=1e-8, high=10.0)
     weight_decay: float = spec(0.0, low=0.0, high=1.0)
     momentum: float = spec(0.0, low=0.0, high=0.999)  # sgd only
+    schedule: str = spec("constant", choices=("constant", "cosine"), added=True)  # cosine: from lr to 0 over the budget
 
 
 @dataclass(frozen=True)

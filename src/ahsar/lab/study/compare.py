@@ -14,7 +14,7 @@ from ahsar.errors import WorkloadError
 from ahsar.lab import arms, data, models
 from ahsar.lab.results.folder import Results
 from ahsar.lab.results.provenance import Settings
-from ahsar.lab.results.schema import header, name_of
+from ahsar.lab.results.schema import ENDED, header, name_of
 from ahsar.lab.spec.workload import Workload
 from ahsar.lab.study import cluster
 from ahsar.lab.study.cells import Cell, Study
@@ -125,9 +125,10 @@ def prepare(plan: Plan) -> Prepared:
     results.open(plan.workload, plan.command, plan.settings)
     for arm, seed in plan.trials:
         record = results.finished(name_of(arm, seed))
-        if record is not None and record["status"] != "done":
-            results.forget(record["trial"])  # a failed trial gets another chance
-        elif record is not None and plan.keep and not results.model(record["trial"]).exists():
+        if record is None:
+            continue
+        modelless = plan.keep and record["status"] == "done" and not results.model(record["trial"]).exists()
+        if modelless or record["status"] not in ENDED:  # a failed trial gets another chance
             results.forget(record["trial"])
     return Prepared(plan, results, tuple(pair for pair in plan.trials if results.finished(name_of(*pair)) is None))
 

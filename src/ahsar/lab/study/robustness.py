@@ -138,7 +138,7 @@ def measure(
 def _models_of(out: Path) -> list[tuple[str, int, Path]]:
     """(arm, seed, file) of the arms that are tested, at the seeds that all of them finished."""
     results, records = Results(out), read(out)
-    arms = arms_of(records)
+    arms = arms_of(record for record in records if record["status"] == "done")
     wanted = [arm for arm in ("baseline", "ahsar", best_constant(records)) if arm is not None]
     for arm in wanted:
         if arm not in arms:

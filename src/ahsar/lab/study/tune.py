@@ -139,8 +139,9 @@ def tuned_text(budgets: dict[str, dict[str, dict[str, Any]]]) -> str:
 
 
 def _row(record: Record, lr: float, seed: int, sign: int) -> dict[str, Any]:
-    curve = [round(point["val_metric"], 6) for point in record["curve"]]
-    steps = [point["step"] for point in record["curve"]]
+    points = record["curve"][:1] if record["status"] == "diverged" else record["curve"]  # it has learned nothing that lasts
+    curve = [round(point["val_metric"], 6) for point in points]
+    steps = [point["step"] for point in points]
     early = [value for value, step in zip(curve, steps, strict=True) if 2 * step <= record["budget"]]
     return {
         "lr": lr,

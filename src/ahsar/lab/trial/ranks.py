@@ -136,6 +136,15 @@ def average_loss(loss: Tensor) -> float:
     return loss.item()
 
 
+def first_word(said: str | None) -> str | None:
+    """What the first process that has something to say says, in all of them: so they end together."""
+    if not distributed.active():
+        return said
+    words: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(words, said)
+    return next((word for word in words if word is not None), None)
+
+
 def check_agreement(loss: float) -> None:
     """Compare the validation losses, which all processes computed on the same samples.
 

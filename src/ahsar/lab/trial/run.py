@@ -14,8 +14,9 @@ from ahsar.lab import arms, models, paradigms
 from ahsar.lab.data import Splits, augment
 from ahsar.lab.results.schema import Record, header, name_of
 from ahsar.lab.spec.workload import Workload
-from ahsar.lab.trial import evaluation, operations, outputs, ranks
+from ahsar.lab.trial import evaluation, operations, outputs, ranks, schedule
 from ahsar.lab.trial.batches import batches
+from ahsar.lab.trial.divergence import divergence
 
 
 def run_trial(
@@ -41,7 +42,9 @@ def run_trial(
         keep: a file for the trained model and its controller's state, which `ahsar bake` reads.
 
     Returns:
-        The record of `schema.header`, filled; status "done".
+        The record of `schema.header`, filled; status "done". A trial in which a loss, a weight or a buffer is not finite
+        ends at that evaluation: status "diverged", `error` says what and when, the curve ends before, and what is measured
+        at the end, steps to the target included, stays None.
     """
     started = time.perf_counter()
     fabric = ranks.start(accelerator, precision, min(workload.budget.batch_size, len(splits.train[1])))
@@ -52,6 +55,7 @@ def run_trial(
     model = treatment.prepare(paradigm.prepare(model, train, seed), train[0][: workload.budget.batch_size])
     optimizer = _optimizer(workload, paradigm.parameters(model))
     homeostat = treatment.attach(model, optimizer)
+    set_rates = schedule.follow(optimizer, workload.optimizer.schedule, workload.budget.steps)
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
     if hasattr(model, "step"):
         _step_in_precision(model, fabric)
@@ -103,13 +107,20 @@ def run_trial(
     begun = clock()
     for step, (x, y, completed) in enumerate(batches(train, workload.budget.batch_size, workload.budget.steps, seed), 1):
         passes = completed
+        set_rates(step - 1)
         losses.append(paradigm.learn(wrapped, wrapped_optimizer, *ranks.share(change(x), y), backward))
         if step % workload.budget.eval_every == 0 or step == workload.budget.steps:
             seconds += clock() - begun
+            record["error"] = ranks.first_word(divergence(model, losses, step))
+            if record["error"] is not None:
+                break
             evaluate(step)
             model.train()
             begun = clock()
 
+    if record["error"] is not None:
+        taken = {"seconds": seconds, "seconds_with_evaluation": time.perf_counter() - started}
+        return {**record, **taken, "status": "diverged", "steps_to_target": None, "seconds_to_target": None}
     record["final_val"] = record["curve"][-1]["val_metric"]
     record["final_test"], _, activity = evaluation.evaluate(wrapped, paradigm, test, workload.budget.batch_size)
     record.update(activity.per_sample())

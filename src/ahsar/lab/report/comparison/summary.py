@@ -12,6 +12,7 @@ from ahsar.lab.report.comparison import neurobench
 from ahsar.lab.report.comparison.tables import markdown, table
 from ahsar.lab.results import stats
 from ahsar.lab.results.records import Record, arms_of, best_constant, best_rivals, column, constant_scale, is_rival, known, rank
+from ahsar.lab.results.schema import ENDED
 
 __all__ = ["MARGIN", "markdown", "summarise", "table"]
 
@@ -28,7 +29,8 @@ _FROZEN = ("workload", "workload_hash", "quick", "budget", "metric", "higher_is_
 def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str, Any]:
     """Summarise the trials of one workload; the layout of `summary.json`.
 
-    Trials are paired with the baseline by seed. A failed trial leaves its own arm only, and is listed under `failures`.
+    Trials are paired with the baseline by seed. A failed trial leaves its own arm only. One that diverged counts as not
+    reaching the target and has no final test. Both are listed under `failures`.
     An arm is `faster` if its interval says so (`stats.speedup`) and its final test metric is at most `margin` worse.
     Every number is finite or None. Raises ResultsError without trials, or with trials of several workloads.
     """
@@ -48,7 +50,9 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
     compare = _Comparison(done.get("baseline", {}), first, margin)
     arms = {arm: compare.arm(trials) for arm, trials in done.items()}
     for arm, row in arms.items():
-        row["failed"] = sum(record["arm"] == arm and record["status"] != "done" for record in every)
+        mine = [record["status"] for record in every if record["arm"] == arm]
+        row["failed"] = sum(status not in ENDED for status in mine)
+        row["diverged"] = mine.count("diverged")
         row["scale"] = constant_scale(arm)
     best = best_constant(every)
     grid = sorted((row for row in arms.values() if row["scale"] is not None), key=lambda row: row["scale"])
@@ -80,7 +84,7 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
             },
             "attached_identical": _identical(done.get("baseline", {}), done.get("attached", {})),
             "failures": [
-                {key: record.get(key) for key in ("trial", "arm", "seed", "error")}
+                {key: record.get(key) for key in ("trial", "arm", "seed", "status", "error")}
                 for record in every
                 if record["status"] != "done"
             ],
@@ -133,7 +137,8 @@ class _Comparison:
         }
         row["speedup"] = self._speedup(theirs, ours, "steps_to_target", self.budget, within)
         # Seconds have no common budget, as trials differ in pace: every time is known up to the first miss.
-        missed = [float(r["seconds"]) for r in (*ours, *theirs) if r["seconds_to_target"] is None and r["seconds"]]
+        both = [r for r in (*ours, *theirs) if r["status"] == "done"]  # what diverged is known never to reach it
+        missed = [float(r["seconds"]) for r in both if r["seconds_to_target"] is None and r["seconds"]]
         clock = min(missed, default=1 + max(float(r["seconds_to_target"] or 0) for r in (*ours, *theirs)))
         row["seconds_speedup"] = self._speedup(theirs, ours, "seconds_to_target", clock, within)
         paces = [(_pace(a), _pace(b)) for a, b in zip(ours, theirs, strict=True)]
@@ -171,7 +176,7 @@ def _median(values: list[float]) -> float | None:
 
 def _pace(record: Record) -> float | None:
     last = record["curve"][-1]["step"] if record["curve"] else 0
-    return record["seconds"] / last if last and record["seconds"] else None
+    return record["seconds"] / last if last and record["seconds"] and record["status"] == "done" else None
 
 
 def _get(key: str) -> Callable[[Record], float | None]:

@@ -99,7 +99,7 @@ def _cells(arm: str, row: dict[str, Any]) -> list[str]:
     acs = row["synops"]["acs"]
     return [
         _label(arm, row),
-        f"{row['reached']}/{row['n']}" + (f" ({row['failed']} failed)" if row["failed"] else ""),
+        f"{row['reached']}/{row['n']}" + _lost(row),
         f"{steps:g}" if steps is not None else "never" if row["n"] else "–",
         speedup(row["speedup"]),
         speedup(row["seconds_speedup"]),
@@ -108,6 +108,12 @@ def _cells(arm: str, row: dict[str, Any]) -> list[str]:
         "–" if row["mean_rate"] is None else f"{row['mean_rate']:.3f}" + _priced(price.get("mean_rate")),
         count(acs) + _priced(price.get("acs")),
     ]
+
+
+def _lost(row: dict[str, Any]) -> str:
+    """As in " (1 diverged, 2 failed)"; "" where all trials ended well."""
+    lost = [f"{row[kind]} {kind}" for kind in ("diverged", "failed") if row[kind]]
+    return f" ({', '.join(lost)})" if lost else ""
 
 
 def _price(row: dict[str, Any] | None) -> list[float | None]:

@@ -57,7 +57,7 @@ def findings(summary: Summary) -> list[str]:
     if ahsar and baseline and ahsar["speedup"]:
         said += [_clock(ahsar), _final(summary, ahsar, baseline), _price(ahsar, baseline)]
         said += [_rival(summary, name) for name in summary["against"]]
-    return [text for text in (*said, _check(summary), _failures(summary)) if text]
+    return [text for text in (*said, _check(summary), _diverged(summary), _failures(summary)) if text]
 
 
 def _clock(ahsar: Row) -> str:
@@ -140,8 +140,18 @@ def _check(summary: Summary) -> str:
     return f"CHECK FAILED: {held} differs from the baseline (seeds {seeds}); do not trust this comparison."
 
 
+def _diverged(summary: Summary) -> str:
+    number = sum(lost["status"] == "diverged" for lost in summary["failures"])
+    if not number:
+        return ""
+    return (
+        f"{number} trial{'s' * (number > 1)} diverged: a weight or a loss was not finite. "
+        f"{'They count' if number > 1 else 'It counts'} as not reaching the target, without a final test."
+    )
+
+
 def _failures(summary: Summary) -> str:
-    number = len(summary["failures"])
+    number = sum(lost["status"] != "diverged" for lost in summary["failures"])
     if not number:
         return ""
     return f"{number} trial{'s' * (number > 1)} failed and left {'their pairs' if number > 1 else 'its pair'} out."

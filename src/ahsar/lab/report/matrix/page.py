@@ -170,8 +170,8 @@ def _row(name: str, cell: dict[str, Any]) -> list[str]:
         speedup(against["speedup"]),
         speedup(against["seconds_speedup"]),
         f"{speedup(constant['speedup'])} ({scale})" if constant else "–",
-        f"{base['final_test']['mean']:.3f} → {ours['final_test']['mean']:.3f}",
-        signed(against["final_test_difference"]["mean"]),
+        " → ".join("–" if (final := row["final_test"]["mean"]) is None else f"{final:.3f}" for row in (base, ours)),
+        mean_gap({"mean": against["final_test_difference"]["mean"]}),
         times(against["pareto"]["mean_rate"]) if (against["pareto"] or {}).get("mean_rate") else "–",
         signed(cell["ood"]["frozen"]) if cell["ood"] else "–",
     ]
@@ -228,5 +228,5 @@ def _markdown(content: dict[str, Any]) -> str:
     lines = [f"# {content['title']}\n", content["headline"] + "\n", *(f"- {text}" for text in content["findings"])]
     for table in content["tables"]:
         lines += ["", f"## {table['title']}\n", markdown_table(table["header"], table["rows"]), table["note"]]
-    lines += ["", *(f"- failed: {f['trial']}: {f['error']}" for f in content["failures"])]
+    lines += ["", *(f"- {f['status']}: {f['trial']}: {f['error']}" for f in content["failures"])]
     return "\n".join(lines).rstrip() + "\n"
