@@ -81,7 +81,8 @@ def compare(
     try:
         plans, errors = [], {}
         if study.is_matrix:
-            matrix.take(folder, study.name, study.quick, {cell.name: cell.axes for cell in study.cells}, template.command)
+            axes = {cell.name: cell.axes for cell in study.cells}
+            matrix.take(folder, study.name, study.quick, axes, template.command, study.one_constant)
         for cell in chosen:
             try:
                 plans.append(prepare(plan_of(study, cell, template, data, names, seeds)))

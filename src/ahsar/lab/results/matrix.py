@@ -11,8 +11,10 @@ from ahsar.lab.results import provenance
 ABOUT = "matrix-about.json"
 
 
-def take(out: Path, name: str, quick: bool, cells: dict[str, dict[str, str]], command: str) -> None:
-    """Note what the folder belongs to: the matrix, its budget and its cells, each with the names of its axes.
+def take(
+    out: Path, name: str, quick: bool, cells: dict[str, dict[str, str]], command: str, one_constant: float | None = None
+) -> None:
+    """Note what the folder belongs to: the matrix, its budget, its one constant and its cells, each with the names of its axes.
 
     Raises:
         ResultsError: it holds another matrix, or this one with another budget.
@@ -21,8 +23,8 @@ def take(out: Path, name: str, quick: bool, cells: dict[str, dict[str, str]], co
         known = about_of(out)
         if (known.get("name"), known.get("quick")) != (name, quick):
             raise ResultsError(f"{out} holds matrix {known.get('name')!r} of another budget or name: give another --out")
-    about = {"name": name, "quick": quick, "command": command, "cells": cells, "versions": provenance.versions()}
-    write_whole(out / ABOUT, json.dumps(about, indent=1))
+    about = {"name": name, "quick": quick, "command": command, "one_constant": one_constant, "cells": cells}
+    write_whole(out / ABOUT, json.dumps({**about, "versions": provenance.versions()}, indent=1))
 
 
 def about_of(out: Path) -> dict[str, Any]:

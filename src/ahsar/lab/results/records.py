@@ -7,15 +7,13 @@ import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ahsar.errors import ResultsError
 from ahsar.lab.arms import RIVALS
 from ahsar.lab.arms.names import kind_of, number_of
-from ahsar.lab.results import stats
+from ahsar.lab.results import stats, times
 from ahsar.lab.results.schema import ENDED, Record, missing
 
-ORDER = ("baseline", "ahsar", "constant", "shuffled", "attached", *RIVALS)
+ORDER = ("baseline", "ahsar", "constant", "constant-left-out", "constant-for-all", "shuffled", "attached", *RIVALS)
 
 
 def read(out: Path) -> list[Record]:
@@ -68,29 +66,18 @@ def arms_of(records: Iterable[Record]) -> dict[str, list[Record]]:
     return {arm: [arms[arm][seed] for seed in sorted(arms[arm])] for arm in sorted(arms, key=rank)}
 
 
-def constant_scale(arm: str) -> float | None:
-    """The scale of a constant arm (`constant@0.5` is 0.5), None for any other."""
-    name, scale = kind_of(arm), number_of(arm)
-    return float(scale) if name == "constant" and scale else None
+def merit(rows: Sequence[Record]) -> tuple[float, float]:
+    """What arms are chosen by, the smaller the better: the restricted mean of steps to target; the final test breaks ties."""
+    final = stats.mean_interval(known(rows, "final_test")).estimate
+    good = final if rows[0]["higher_is_better"] else -final
+    steps = stats.restricted_mean(times.to_target(rows), float(rows[0]["budget"]))
+    return steps, -good if math.isfinite(good) else math.inf
 
 
 def best_of(kind: str, records: Iterable[Record]) -> str | None:
-    """Of the arms KIND@NUMBER that with the smallest restricted mean of steps to target; the best final test breaks ties."""
-
-    def merit(item: tuple[str, list[Record]]) -> tuple[float, float]:
-        rows = item[1]
-        final = stats.mean_interval(known(rows, "final_test")).estimate
-        good = final if rows[0]["higher_is_better"] else -final
-        steps = stats.restricted_mean(column(rows, "steps_to_target"), float(rows[0]["budget"]))
-        return steps, -good if math.isfinite(good) else math.inf
-
+    """Of the arms KIND@NUMBER the best by `merit`."""
     tried = [item for item in arms_of(records).items() if item[0].startswith(f"{kind}@")]
-    return min(tried, key=merit)[0] if tried else None
-
-
-def best_constant(records: Iterable[Record]) -> str | None:
-    """The best of the constant arms."""
-    return best_of("constant", records)
+    return min(tried, key=lambda item: merit(item[1]))[0] if tried else None
 
 
 def is_rival(arm: str) -> bool:
@@ -108,11 +95,6 @@ def rank(arm: str) -> tuple[int, float, str]:
     """Sort key that puts arms in the order of the table, constants and each rival by their number."""
     name, number = kind_of(arm), number_of(arm)
     return (ORDER.index(name) if name in ORDER else len(ORDER), float(number or 0), arm)
-
-
-def column(rows: Sequence[Record], key: str) -> np.ndarray:
-    """One field of every record, (n,), NaN for null."""
-    return np.array([math.nan if row[key] is None else row[key] for row in rows], dtype=float)
 
 
 def known(rows: Sequence[Record], key: str) -> list[float]:
