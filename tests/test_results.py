@@ -10,6 +10,8 @@ import pytest
 
 from ahsar.lab.report.comparison.summary import summarise
 from ahsar.lab.report.matrix import page as matrix_page
+from ahsar.lab.results import times
+from ahsar.lab.results.records import read
 from benchmarks import readme
 
 # Logarithms differ in their last digits between processors; a figure that any reader sees does not.
@@ -52,9 +54,19 @@ def test_a_kept_summary_follows_from_its_raw_trials(name: str) -> None:
     with gzip.open(folder / "trials.jsonl.gz", "rt", encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     known, again = readme.summary_of(name), json.loads(json.dumps(summarise(records)))
-    for key in ("arms", "constant_grid", "workload_hash", "seeds", "attached_identical", "failures"):
+    for key in ("levels", "arms", "constant_grid", "against", "workload_hash", "seeds", "attached_identical", "failures"):
         assert difference(again[key], known[key]) is None, key
     assert json.loads((folder / "workload.json").read_text())["hash"] == known["workload_hash"]
+
+
+@pytest.mark.parametrize("path", sorted(readme.RESULTS.rglob("trials.jsonl.gz")), ids=lambda path: path.parent.name)
+def test_interpolated_steps_lie_within_the_evaluation_that_the_record_names(path: Path) -> None:
+    records = read(path.parent)
+    for record, steps in zip(records, times.to_target(records), strict=True):
+        known = record["steps_to_target"]
+        evaluated = [point["step"] for point in record["curve"]]
+        before = max((step for step in evaluated if known is not None and step < known), default=0)
+        assert math.isnan(steps) if known is None else before <= steps <= known, record["trial"]
 
 
 MATRICES = sorted(path.parent.name for path in readme.RESULTS.glob("*/matrix.json"))

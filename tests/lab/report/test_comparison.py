@@ -15,10 +15,10 @@ from ahsar.errors import ResultsError
 from ahsar.lab.report.comparison import page
 from ahsar.lab.report.comparison.figures import draw
 from ahsar.lab.report.comparison.summary import markdown, summarise, table
-from ahsar.lab.report.comparison.tables import header, price_rows, rows
+from ahsar.lab.report.comparison.tables import header, levels_header, levels_rows, price_rows, rows
 from ahsar.lab.report.comparison.words import findings, headline
 from ahsar.lab.report.text import parts
-from ahsar.lab.results.records import best_constant
+from ahsar.lab.results.constants import best_constant
 
 GRID = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 ARMS = ("baseline", "ahsar", "attached", "shuffled", *(f"constant@{s:g}" for s in GRID))
@@ -34,6 +34,7 @@ def trial(
     top: float | None = None,
     dead: bool = False,
     failed: bool = False,
+    diverged: bool = False,
     target: float = 0.9,
 ) -> dict[str, Any]:
     """One record as a trial would write it: a noisy saturating curve whose pace depends on the arm and the seed."""
@@ -111,8 +112,11 @@ def trial(
         "seconds_with_evaluation": clock * 1.2,
         "digest": f"{zlib.crc32(f'{kind}{seed}'.encode()):08x}",
     }
-    if failed:
-        record |= {"status": "failed", "error": "ValueError: the loss became NaN", "curve": curve[:3]}
+    if failed or diverged:
+        ending = {"status": "failed", "error": "ValueError: the loss became NaN"}
+        if diverged:
+            ending = {"status": "diverged", "error": "lif1.weight are not finite at step 250"}
+        record |= {**ending, "curve": curve[:25] if diverged else curve[:3]}
         finals = ("steps_to_target", "seconds_to_target", "final_test", "final_val", "mean_rate", "spikes")
         record |= dict.fromkeys((*finals, "synops", "energy_proxy_nj", "seconds", "digest"))
     return record
@@ -132,7 +136,7 @@ def test_the_summary_holds_what_is_promised() -> None:
     got = summarise(records())
     for key in ("workload", "workload_hash", "quick", "target", "budget", "metric", "versions", "seeds", "margin"):
         assert got[key] is not None, key
-    assert list(got["arms"]) == ["baseline", "ahsar", "constant", "shuffled", "attached"]
+    assert list(got["arms"]) == ["baseline", "ahsar", "constant", "constant-left-out", "shuffled", "attached"]
     assert [row["scale"] for row in got["constant_grid"]] == list(GRID)
     ours = got["arms"]["ahsar"]
     for key in ("reached", "n", "failed", "median_steps_to_target", "mean_rate", "synops", "energy_proxy_nj"):
@@ -161,7 +165,7 @@ def test_neurobench_names_and_numbers() -> None:
         row |= {"footprint": 4000, "connection_sparsity": 0.25, "mean_rate": 0.1 + 0.2 * row["seed"]}
         row["synops"] = {"acs": 9.0, "macs": 8.0, "effective_acs": 5.0 + row["seed"], "effective_macs": 6.0, "dense": 20.0}
     got = summarise(rows)
-    assert list(got["neurobench"]) == list(got["arms"]) == ["baseline", "ahsar", "constant"]
+    assert list(got["neurobench"]) == list(got["arms"]) == ["baseline", "ahsar", "constant", "constant-left-out"]
     ours = got["neurobench"]["ahsar"]
     assert ours["classification_accuracy"] == got["arms"]["ahsar"]["final_test"]["mean"]
     assert ours["activation_sparsity"] == pytest.approx(0.8)
@@ -221,6 +225,45 @@ def test_a_failed_trial_leaves_its_own_arm_only() -> None:
     assert got["failures"] == [{"trial": "ahsar-s2", "arm": "ahsar", "seed": 2, "status": "failed", "error": error}]
     again = summarise([*rows, trial("ahsar", 2)])  # a later record of the same trial replaces it
     assert again["arms"]["ahsar"]["n"] == 8 and again["failures"] == []
+
+
+def test_a_diverged_trial_counts_as_never_reaching_anything_and_withholds_faster() -> None:
+    paces = {"baseline": 1.2, "ahsar": 0.2}
+    trials = [trial(arm, seed, pace=paces[arm], diverged=(arm, seed) == ("ahsar", 2)) for arm in paces for seed in range(12)]
+    assert max(point["val_metric"] for point in trials[14]["curve"]) > 0.9  # it had been there before it diverged
+    got = summarise(trials)
+    ours = got["arms"]["ahsar"]
+    assert (ours["n"], ours["diverged"], ours["failed"], ours["reached"]) == (12, 1, 0, 11)
+    assert [level["reached"] for level in ours["levels"]] == [11] * 4 and ours["level_speed"]["n"] == 12
+    assert ours["speedup"]["n"] == 12 and ours["speedup"]["reached_controlled"] == 11
+    assert ours["seconds_speedup"]["median"] == pytest.approx(ours["speedup"]["median"] / 1.02, rel=0.05)
+    assert ours["final_test_difference"]["diverged"] == [1, 0] and ours["final_test_difference"]["within_margin"]
+    assert ours["speedup"]["ci95"][0] > 1 and not ours["speedup"]["faster"] and not ours["level_speed"]["faster"]
+    assert "do not call it faster: 1 of its trials diverged, of the baseline's none" in headline(got)
+    assert any("ahsar-s2" in text and "diverged" in text for text in findings(got))
+    assert rows_of(got)["AHSAR"][1] == "11/12 (1 diverged)"
+    both = summarise([trial(arm, seed, diverged=seed == 2) for arm in ("baseline", "ahsar") for seed in range(8)])
+    assert both["arms"]["ahsar"]["speedup"]["faster"]  # no worse than the baseline
+
+
+def rows_of(summary: dict[str, Any]) -> dict[str, list[str]]:
+    return {cells[0]: cells for cells in rows(summary)}
+
+
+def test_the_speed_along_the_baselines_curve_is_said_with_its_misses() -> None:
+    got = summarise(records(("baseline", "ahsar"), seeds=8))
+    speed, shown = got["arms"]["ahsar"]["level_speed"], {cells[0]: cells for cells in levels_rows(got)}
+    assert speed["mean"] == pytest.approx(2.0, rel=0.25) and speed["faster"] and speed["ci95"][0] > 1
+    assert len(levels_header(got)) == len(shown["AHSAR"]) == 6 and shown["baseline"][-1] == "–"
+    assert "(at 35 %)" in levels_header(got)[1] and "Along the baseline's own curve (4 levels" in " ".join(findings(got))
+    slow = summarise(
+        [trial(arm, seed, top=0.85 if arm == "ahsar" else None) for arm in ("baseline", "ahsar") for seed in range(8)]
+    )
+    assert slow["arms"]["ahsar"]["level_speed"]["bound"] in ("≤", "≈")
+    assert any(cell == "never" or cell.endswith("/8)") for cell in levels_rows(slow)[1][1:-1])
+    dead = summarise(records(("baseline", "ahsar"), seeds=5, dead=True))
+    assert dead["arms"]["ahsar"]["level_speed"] is None and levels_rows(dead) == []
+    assert "The baseline did not learn" in " ".join(findings(dead))
 
 
 def test_misses_are_censored_in_steps_and_in_seconds() -> None:

@@ -8,10 +8,13 @@ import pytest
 
 from ahsar.errors import ResultsError
 from ahsar.lab.report.comparison.summary import summarise
+from ahsar.lab.report.matrix import page, tables
 from ahsar.lab.report.matrix.numbers import combined
-from ahsar.lab.report.matrix.page import combine, findings
+from ahsar.lab.report.matrix.page import combine
+from ahsar.lab.report.matrix.words import findings, headline
+from ahsar.lab.results import matrix
 from ahsar.lab.results.records import read
-from tests.lab.report.test_comparison import records, save
+from tests.lab.report.test_comparison import records, save, trial
 
 
 def test_several_workloads_are_combined_with_holm_and_a_geometric_mean(tmp_path: Path) -> None:
@@ -41,6 +44,75 @@ def test_combining_refuses_one_workload_twice_and_nothing(tmp_path: Path) -> Non
     with pytest.raises(ResultsError, match="nothing to combine"):
         combine([], tmp_path / "all")
     assert not (tmp_path / "all").exists()
+
+
+CONSTANTS = ("baseline", "ahsar", "constant@0.4", "constant@2")
+
+
+def matrix_of(out: Path, cells: dict[str, list[dict]], one_constant: float | None) -> dict:
+    """The numbers of a matrix of these cells, by way of its folder."""
+    for name, rows in cells.items():
+        save(out / name, rows)
+    matrix.take(out, "small", True, {name: {"data": name} for name in cells}, "ahsar compare small", one_constant)
+    page.write(out)
+    return json.loads((out / "matrix.json").read_text(encoding="utf-8"))
+
+
+def test_every_constant_is_an_opponent_and_losses_to_them_stand_on_top(tmp_path: Path) -> None:
+    cells = {
+        f"c{k}": [trial(arm, seed + 10 * k, pace={"constant@0.4": 0.25}.get(arm)) for arm in CONSTANTS for seed in range(5)]
+        for k in range(5)
+    }
+    got = matrix_of(tmp_path, cells, 2.0)
+    assert list(got["opponents"]) == ["baseline", "constant", "constant-left-out", "constant-for-all"]
+    best, honest, one = (got["opponents"][key]["steps"]["mean"] for key in list(got["opponents"])[1:])
+    assert best <= honest < 1 < one
+    text = headline(got)
+    assert "slower than the best constant in hindsight (" in text and "and the constant chosen on other seeds (" in text
+    assert "faster than the one constant for all cells, 2 (" in text
+    assert tables.rival_rows(got)[0] == ["cell", "constant chosen on other seeds", "one constant for all cells, 2"]
+    without = matrix_of(tmp_path, cells, None)
+    assert "constant-for-all" not in without["opponents"] and "all cells, " not in headline(without)
+
+
+def test_cells_whose_baseline_never_learns_are_named_and_counted_apart(tmp_path: Path) -> None:
+    pairs = ("baseline", "ahsar")
+    cells = {f"alive{k}": [trial(arm, seed + 10 * k) for arm in pairs for seed in range(3)] for k in range(2)}
+    cells["dead"] = [trial(arm, seed, dead=arm == "baseline") for arm in pairs for seed in range(3)]
+    got = matrix_of(tmp_path, cells, None)
+    row = got["opponents"]["baseline"]
+    assert got["never_learns"] == ["dead"] and (row["n"], row["learning"]["n"]) == (3, 2)
+    assert (
+        row["levels"]["n"] == row["learning"]["levels"]["n"] == 2
+        and got["cells"]["dead"]["against"]["baseline"]["level_speed"] is None
+    )
+    ratios = {name: cell["against"]["baseline"]["speedup"]["median"] for name, cell in got["cells"].items()}
+    assert row["learning"]["steps"]["mean"] == pytest.approx((ratios["alive0"] * ratios["alive1"]) ** 0.5)
+    assert row["steps"]["mean"] == pytest.approx((ratios["alive0"] * ratios["alive1"] * ratios["dead"]) ** (1 / 3))
+    assert "In the 2 of them whose baseline learns" in headline(got)
+    assert any(text.startswith("Counted apart") and "dead" in text for text in findings(got))
+    html = (tmp_path / "matrix.html").read_text(encoding="utf-8")
+    assert "dead †" in html and "Without the cells whose baseline never learns (1)" in html
+
+
+def test_cells_lost_and_trials_that_diverged_are_named(tmp_path: Path) -> None:
+    slow = [
+        trial(arm, seed, pace=2.0 if arm == "ahsar" else 0.8, top=0.93 if arm == "ahsar" else 0.95)
+        for arm in ("baseline", "ahsar")
+        for seed in range(3)
+    ]
+    wild = [trial(arm, seed, diverged=arm == "ahsar" and seed == 1) for arm in ("baseline", "ahsar") for seed in range(3)]
+    got = matrix_of(tmp_path, {"slow": slow, "wild": wild}, None)
+    said = "\n".join(findings(got))
+    assert "Slower to the target than the baseline in 1 of 2 cells: slow (" in said
+    assert "Final test more than 0.01 below the baseline's in 1 of 2 cells: slow (-" in said
+    assert "Diverged, and so counted as never reaching a level, without a final test: wild ahsar-s1." in said
+    assert "3, 2 of 3 (0, 1 diverged)" in [cells[1] for cells in tables.cell_rows(got)]
+    assert "- diverged: wild ahsar-s1: " in (tmp_path / "matrix.md").read_text(encoding="utf-8")
+
+
+def test_no_cell_and_no_baseline_are_said() -> None:
+    assert headline({**combined({}, {}), "one_constant": None}).startswith("No cell holds both")
 
 
 def scored(**gaps: float) -> dict[str, Any]:

@@ -105,6 +105,15 @@ def test_cells_are_made_of_their_blocks(tmp_path: Path) -> None:
     assert two.workload.model.depth == 2 and three.workload.model.depth == 3
 
 
+def test_one_constant_stands_in_every_grid_of_its_budget(tmp_path: Path) -> None:
+    def frozen(line: str, quick: bool) -> float | None:
+        return load(write(tmp_path, f"{line}\n{TOML.replace('[0.7, 1.4]', '[0.7, 0.5]')}"), quick).one_constant
+
+    assert [frozen("", True), frozen("one_constant = 0.5", False), frozen("one_constant = 1", True)] == [None, 0.5, 1.0]
+    assert [frozen("quick.one_constant = 0.5", quick) for quick in (True, False)] == [0.5, None]
+    assert load("headline", quick=True).one_constant == 0.4 and load("digits").one_constant is None
+
+
 def test_quick_cells_leave_placebos_to_the_marked_ones(tmp_path: Path) -> None:
     two, three, _ = load(write(tmp_path), quick=True).cells
     assert three.arms() == ["baseline", "ahsar", "constant@0.7", "constant@1.4"]
@@ -132,6 +141,13 @@ def test_a_cell_that_is_not_tuned_or_has_no_data_is_refused(tmp_path: Path) -> N
         ("depth = 3", "depth = -3", "cell 2: model.depth = -3: out of range"),
         ("[[cells]]", "[[cell]]", "no \\[\\[cells\\]\\]"),
         ("steps = 40", "steps = ", "not valid TOML"),
+        ("[defaults.optimizer]", "one_constant = 0\n[defaults.optimizer]", "one_constant = 0: it must be a number above 0"),
+        ("[defaults.optimizer]", "one_constant = true\n[defaults.optimizer]", "one_constant = True: it must be a number"),
+        (
+            "[defaults.optimizer]",
+            "one_constant = 0.5\n[defaults.optimizer]",
+            "not in the grid of cell 'digits-three-bptt', .0.7",
+        ),
     ],
 )
 def test_mistakes_name_the_cell(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -219,6 +235,7 @@ def row(ratio: float | None, gap: float, p: float | None = None) -> dict:
     return {
         "speedup": speedup,
         "seconds_speedup": speedup,
+        "level_speed": {"mean": ratio},
         "final_test_difference": {"mean": gap},
         "pareto": {"mean_rate": 2.0},
     }
@@ -232,11 +249,19 @@ def test_an_opponent_is_counted_by_hand() -> None:
         "d": row(None, 0.005),
         "e": row(4.0, 0.3),
     }
-    got = numbers._opponent(rows)
+    got = numbers._opponent(rows, silent=("e", "elsewhere"))
     assert got["wins_ties_losses"] == [2, 2, 1] and got["after_holm"] == [1, 4, 0]
     assert got["final_wins_ties_losses"] == [2, 2, 1]
     assert got["steps"]["n"] == 4 and got["steps"]["mean"] == pytest.approx((2 * 0.5 * 1 * 4) ** (1 / 4))
     assert got["rate"]["mean"] == pytest.approx(2.0)
+    assert got["levels"]["mean"] == got["steps"]["mean"] and got["final_test_difference"]["mean"] == pytest.approx(0.061)
+    rest = got["learning"]  # without the cell whose baseline never learns, where both looked best
+    assert (rest["n"], rest["steps"]["n"], rest["steps"]["mean"]) == (4, 3, pytest.approx(1.0))
+    assert rest["final_test_difference"]["mean"] == pytest.approx(0.00125)
+    nearly = numbers._opponent(
+        {name: row(ratio, 0.0) for name, ratio in {"a": 1.019, "b": 0.981, "c": 1.021, "d": 0.979}.items()}
+    )
+    assert nearly["wins_ties_losses"] == [1, 2, 1]
 
 
 def test_a_workload_is_a_study_of_one_cell(tmp_path: Path) -> None:
@@ -273,6 +298,7 @@ def test_a_matrix_runs_goes_on_and_says_what_its_trials_say(tmp_path: Path) -> N
     found = json.loads((out / "matrix.json").read_text())
     summary = matrix_page.summarise(matrix_page.read(out / "digits-two-bptt"))
     assert found["cells"]["digits-two-bptt"]["against"]["baseline"]["speedup"] == summary["arms"]["ahsar"]["speedup"]
+    assert found["one_constant"] is None and "constant-for-all" not in found["opponents"]
     assert found["opponents"]["baseline"]["n"] == 2 and found["opponents"]["shuffled"]["n"] == 1
     assert found["cells"]["digits-two-bptt"]["attached_identical"]["identical"] == 2
     page, text = (out / "matrix.html").read_text(), (out / "matrix.md").read_text()

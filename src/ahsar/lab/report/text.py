@@ -8,7 +8,7 @@ Interval = Sequence[float] | None
 
 def arm_name(arm: str) -> str:
     """The name of an arm, as in "AHSAR", "constant 0.5" and "rate-loss 0.1"."""
-    return {"ahsar": "AHSAR"}.get(arm, arm.replace("@", " "))
+    return {"ahsar": "AHSAR", "constant-left-out": "constant (other seeds)"}.get(arm, arm.replace("@", " "))
 
 
 def times(value: float) -> str:
@@ -54,6 +54,14 @@ def speedup(outcome: dict[str, Any] | None) -> str:
         return "neither" if outcome["n"] else "no pairs"
     bound = "≥ " if not outcome["reached_baseline"] else "≤ " if not outcome["reached_controlled"] else ""
     return bound + times(outcome["median"]) + (" ✓" if outcome["faster"] else "") + interval(outcome["ci95"], ratio, " [{}–{}]")
+
+
+def level_speed(one: dict[str, Any] | None) -> str:
+    """A speed to levels with its interval and what misses make of it, as in "≤ 1.83× [1.52–2.20]"."""
+    if one is None:
+        return "–"
+    bound = f"{one['bound']} " if one["bound"] else ""
+    return bound + times(one["mean"]) + (" ✓" if one["faster"] else "") + interval(one["ci95"], ratio, " [{}–{}]")
 
 
 def mean_ratio(estimate: dict[str, Any]) -> str:

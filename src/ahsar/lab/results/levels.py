@@ -5,20 +5,25 @@ which the straight lines between evaluations cross the level.
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ahsar.lab.results import stats
+
 Floats = NDArray[np.float64]
 # The levels: what the baseline had reached after these parts of its budget.
 FRACTIONS = (0.35, 0.5, 0.65, 0.8)
-# A baseline that gains less than this over the untrained network, in the metric, has not learned.
+# A baseline that gains less than this over the untrained network, in the metric, has not learned. Chance itself stands in
+# no record; the untrained network is at chance, or where its conversion from another left it.
 LEARNED = 0.05
 
 
 def crossing(steps: ArrayLike, metrics: ArrayLike, level: float, higher_is_better: bool = True) -> float:
-    """The step at which a curve (k,) first reaches `level`, NaN if it never does; at an evaluation that hits it, its step."""
+    """The step at which a curve (k,) first reaches `level`, NaN if it never does; at an evaluation that hits it, its step.
+
+    Behind an evaluation that is not finite there is no line to follow, so that the next one counts as a whole.
+    """
     x, y = np.asarray(steps, dtype=np.float64), np.asarray(metrics, dtype=np.float64)
     if not higher_is_better:
         y, level = -y, -level
@@ -31,51 +36,52 @@ def crossing(steps: ArrayLike, metrics: ArrayLike, level: float, higher_is_bette
     return float(x[i - 1] + (level - y[i - 1]) / (y[i] - y[i - 1]) * (x[i] - x[i - 1]))
 
 
-def mean_best(steps: ArrayLike, metrics: ArrayLike, higher_is_better: bool = True) -> Floats:
+def mean_best(metrics: ArrayLike, higher_is_better: bool = True) -> Floats:
     """The best so far of the mean curve of several trials, metrics (n, k): monotone, so that every level has one time."""
     mean = np.asarray(metrics, dtype=np.float64).mean(axis=0)
     return np.maximum.accumulate(mean) if higher_is_better else np.minimum.accumulate(mean)
 
 
-def of_baseline(steps: ArrayLike, metrics: ArrayLike, higher_is_better: bool = True) -> list[float]:
-    """The four levels: the baseline's mean best curve, metrics (n, k), at `FRACTIONS` of the last step."""
-    x = np.asarray(steps, dtype=np.float64)
-    return [float(level) for level in np.interp(np.multiply(FRACTIONS, x[-1]), x, mean_best(x, metrics, higher_is_better))]
+def of_baseline(steps: ArrayLike, best: ArrayLike, budget: float) -> dict[float, float]:
+    """The levels by fraction: what the baseline's mean best curve (k,) is at `FRACTIONS` of the budget.
+
+    Those less than `LEARNED` away from its start are left out: there it has learned nothing yet that one could be sooner at.
+    """
+    curve = np.asarray(best, dtype=np.float64)
+    levels = np.interp(np.multiply(FRACTIONS, budget), np.asarray(steps, dtype=np.float64), curve)
+    return {part: float(level) for part, level in zip(FRACTIONS, levels, strict=True) if abs(level - curve[0]) >= LEARNED}
 
 
-def learned(steps: ArrayLike, metrics: ArrayLike, higher_is_better: bool = True) -> bool:
-    """Whether the mean best curve of the trials, metrics (n, k), rose by `LEARNED` over its start."""
-    curve = mean_best(steps, metrics, higher_is_better)
+def learned(best: ArrayLike) -> bool:
+    """Whether a mean best curve (k,) ended `LEARNED` or more away from its start."""
+    curve = np.asarray(best, dtype=np.float64)
     return bool(abs(curve[-1] - curve[0]) >= LEARNED)
 
 
-def speed(
-    steps: ArrayLike, ours: ArrayLike, theirs: ArrayLike, levels: Sequence[float], higher_is_better: bool = True
-) -> tuple[float, int]:
-    """How much sooner the mean best curve of one arm, (n, k), reaches the levels than that of another, (m, k).
+def pair_speeds(theirs: ArrayLike, ours: ArrayLike, budget: float, shortest: float) -> Floats:
+    """How much sooner one arm of each pair reaches the levels: times (n, k) in, geometric means over the levels (n,) out.
 
-    Means over seeds are taken first, since a single curve crosses a level by luck as often as by merit. A level that is not
-    reached counts as reached at the end of the budget, which makes the ratio a bound.
+    Pair by pair, and not on the mean curves of two arms: pairs are what an interval resamples, a trial that diverged is a
+    miss where a mean would need a value that nobody measured, and in simulation the estimate is no more biased and varies less.
 
-    Returns:
-        The geometric mean over levels of their step over our step, and how many levels either of the two missed.
+    Args:
+        theirs: times of the reference, NaN = not reached, which counts as `budget` and so gives a bound.
+        ours: the same of the arm that is judged.
+        shortest: what earlier times count as. Before training there is nothing to be sooner than, and a ratio to almost 0
+            would outweigh all others.
     """
-    x = np.asarray(steps, dtype=np.float64)
-    logs, missed = [], 0
-    for level in levels:
-        times = [crossing(x, mean_best(x, arm, higher_is_better), level, higher_is_better) for arm in (ours, theirs)]
-        missed += sum(math.isnan(time) for time in times)
-        # before the first step there is nothing to be sooner than
-        mine, other = (max(x[-1] if math.isnan(time) else time, x[1] / 2) for time in times)
-        logs.append(math.log(other / mine))
-    return math.exp(sum(logs) / len(logs)), missed
+    a, b = (np.clip(np.nan_to_num(np.asarray(t, dtype=np.float64), nan=budget), shortest, budget) for t in (theirs, ours))
+    return np.exp(np.mean(np.log(a) - np.log(b), axis=1))
 
 
-def leave_one_out(merits: ArrayLike) -> list[int]:
-    """For each seed the arm that is best on the other seeds: merits (arms, seeds), the higher the better; ties to the first.
+def speed(theirs: ArrayLike, ours: ArrayLike, budget: float, shortest: float) -> stats.Ratio:
+    """The geometric mean of `pair_speeds` with its interval over the pairs."""
+    return stats.geometric_mean(pair_speeds(theirs, ours, budget, shortest))
 
-    Choosing and scoring on the same seeds flatters the choice; this does not. With one seed there is nothing to choose on.
+
+def bound(theirs: ArrayLike, ours: ArrayLike) -> str:
+    """What misses make of the ratio: "≥" where only the reference missed a level, "≤" where only the other did, "≈" where
+    both did, and "" without any.
     """
-    table = np.asarray(merits, dtype=np.float64)
-    total = table.sum(axis=1, keepdims=True)
-    return [int(np.argmax((total - table)[:, seed])) for seed in range(table.shape[1])] if table.shape[1] > 1 else []
+    missed = [bool(np.isnan(np.asarray(t, dtype=np.float64)).any()) for t in (theirs, ours)]
+    return {(False, False): "", (True, False): "≥", (False, True): "≤"}.get((missed[0], missed[1]), "≈")

@@ -14,8 +14,7 @@ ABOUT = "matrix-about.json"
 def take(
     out: Path, name: str, quick: bool, cells: dict[str, dict[str, str]], command: str, one_constant: float | None = None
 ) -> None:
-    """Note what the folder belongs to: the matrix, its budget and its cells, each with the names of its axes, and the constant
-    that is held against AHSAR in all of them.
+    """Note what the folder belongs to: the matrix, its budget, its one constant and its cells, each with the names of its axes.
 
     Raises:
         ResultsError: it holds another matrix, or this one with another budget.
@@ -24,10 +23,8 @@ def take(
         known = about_of(out)
         if (known.get("name"), known.get("quick")) != (name, quick):
             raise ResultsError(f"{out} holds matrix {known.get('name')!r} of another budget or name: give another --out")
-    about = {"name": name, "quick": quick, "command": command, "cells": cells, "versions": provenance.versions()}
-    if one_constant is not None:
-        about["one_constant"] = one_constant
-    write_whole(out / ABOUT, json.dumps(about, indent=1))
+    about = {"name": name, "quick": quick, "command": command, "one_constant": one_constant, "cells": cells}
+    write_whole(out / ABOUT, json.dumps({**about, "versions": provenance.versions()}, indent=1))
 
 
 def about_of(out: Path) -> dict[str, Any]:

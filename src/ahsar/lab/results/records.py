@@ -7,15 +7,13 @@ import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ahsar.errors import ResultsError
 from ahsar.lab.arms import RIVALS
 from ahsar.lab.arms.names import kind_of, number_of
-from ahsar.lab.results import levels, stats
+from ahsar.lab.results import stats, times
 from ahsar.lab.results.schema import ENDED, Record, missing
 
-ORDER = ("baseline", "ahsar", "constant", "shuffled", "attached", *RIVALS)
+ORDER = ("baseline", "ahsar", "constant", "constant-left-out", "constant-for-all", "shuffled", "attached", *RIVALS)
 
 
 def read(out: Path) -> list[Record]:
@@ -68,29 +66,18 @@ def arms_of(records: Iterable[Record]) -> dict[str, list[Record]]:
     return {arm: [arms[arm][seed] for seed in sorted(arms[arm])] for arm in sorted(arms, key=rank)}
 
 
-def constant_scale(arm: str) -> float | None:
-    """The scale of a constant arm (`constant@0.5` is 0.5), None for any other."""
-    name, scale = kind_of(arm), number_of(arm)
-    return float(scale) if name == "constant" and scale else None
+def merit(rows: Sequence[Record]) -> tuple[float, float]:
+    """What arms are chosen by, the smaller the better: the restricted mean of steps to target; the final test breaks ties."""
+    final = stats.mean_interval(known(rows, "final_test")).estimate
+    good = final if rows[0]["higher_is_better"] else -final
+    steps = stats.restricted_mean(times.to_target(rows), float(rows[0]["budget"]))
+    return steps, -good if math.isfinite(good) else math.inf
 
 
 def best_of(kind: str, records: Iterable[Record]) -> str | None:
-    """Of the arms KIND@NUMBER that with the smallest restricted mean of steps to target; the best final test breaks ties."""
-
-    def merit(item: tuple[str, list[Record]]) -> tuple[float, float]:
-        rows = item[1]
-        final = stats.mean_interval(known(rows, "final_test")).estimate
-        good = final if rows[0]["higher_is_better"] else -final
-        steps = stats.restricted_mean(times_to_target(rows)[0], float(rows[0]["budget"]))
-        return steps, -good if math.isfinite(good) else math.inf
-
+    """Of the arms KIND@NUMBER the best by `merit`."""
     tried = [item for item in arms_of(records).items() if item[0].startswith(f"{kind}@")]
-    return min(tried, key=merit)[0] if tried else None
-
-
-def best_constant(records: Iterable[Record]) -> str | None:
-    """The best of the constant arms."""
-    return best_of("constant", records)
+    return min(tried, key=lambda item: merit(item[1]))[0] if tried else None
 
 
 def is_rival(arm: str) -> bool:
@@ -110,43 +97,7 @@ def rank(arm: str) -> tuple[int, float, str]:
     return (ORDER.index(name) if name in ORDER else len(ORDER), float(number or 0), arm)
 
 
-def column(rows: Sequence[Record], key: str) -> np.ndarray:
-    """One field of every record, (n,), NaN for null."""
-    return np.array([math.nan if row[key] is None else row[key] for row in rows], dtype=float)
-
-
 def known(rows: Sequence[Record], key: str) -> list[float]:
     """One field of those records where it is a finite number."""
     values = (row.get(key) for row in rows)
     return [float(value) for value in values if value is not None and math.isfinite(value)]
-
-
-def curve_of(record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and validation metrics of a trial, (k,) each; NaN where a metric is not known."""
-    points = record["curve"]
-    metrics = [math.nan if point["val_metric"] is None else float(point["val_metric"]) for point in points]
-    return np.array([point["step"] for point in points], dtype=float), np.array(metrics)
-
-
-def curves_of(rows: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
-    """Steps (k,) that all trials were evaluated at, and their metrics (n, k). Trials that ended early, as diverged ones do,
-    stay at their last metric."""
-    steps = max((curve_of(row)[0] for row in rows), key=len)
-    metrics = [np.nan_to_num(curve_of(row)[1]) for row in rows]
-    return steps, np.array([np.r_[metric, np.full(len(steps) - len(metric), metric[-1])] for metric in metrics])
-
-
-def times_to_target(rows: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and seconds to the target of every trial, (n,) each, by interpolation between evaluations; NaN for a miss.
-
-    The record itself says at which evaluation the target was seen to be reached, which is up to one interval later.
-    """
-    steps, seconds = np.full(len(rows), math.nan), np.full(len(rows), math.nan)
-    for i, row in enumerate(rows):
-        if row["curve"]:
-            x, y = curve_of(row)
-            steps[i] = levels.crossing(x, y, row["target"], row["higher_is_better"])
-            clock = [point.get("seconds") for point in row["curve"]]
-            if math.isfinite(steps[i]) and None not in clock:
-                seconds[i] = np.interp(steps[i], x, np.array(clock, dtype=float))
-    return steps, seconds

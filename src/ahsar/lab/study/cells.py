@@ -2,6 +2,8 @@
 
 A matrix names blocks, `[data.NAME]`, `[model.NAME]` and `[paradigm.NAME]`, and combines them in `[[cells]]`:
 
+    one_constant = 0.4       # a scale of every grid, frozen before: an opponent of its own; of a quick budget alone
+                             # `quick.one_constant`; without it there is no such opponent
     [defaults.budget]        # every table of a workload, with `quick` for the small budget
     [data.fashion]           # fields of a workload's [data]; `path` is where the data lies below --data
     [model.conv8]            # fields of [model]
@@ -12,8 +14,6 @@ A matrix names blocks, `[data.NAME]`, `[model.NAME]` and `[paradigm.NAME]`, and 
     paradigm = "tet"
     rivals = true            # whether --quick runs the rivals here too
     floor = 0.3              # the least target, for a cell whose baseline stays at chance
-
-`one_constant = 0.4`, on top of the file, names a scale of the grid that is held against AHSAR in all cells: chosen elsewhere.
 
 Beside FILE.toml, FILE.tuned.toml holds for each budget and cell what `ahsar tune FILE` found: the baseline's
 learning rate and the target. Cells that it lacks cannot be compared.
@@ -32,7 +32,7 @@ from ahsar.lab.spec.workload import Workload
 
 FOLDER = Path(__file__).parent / "matrices"
 WHOLE = "."
-_ONLY_MATRIX = {"cells", "defaults", "one_constant"}  # tables that no workload has
+_ONLY_MATRIX = {"cells", "defaults"}  # tables that no workload has
 _AXES = ("data", "model", "paradigm")
 _TABLES = ("data", "model", "paradigm", "optimizer", "budget", "target", "seeds", "constant")
 
@@ -92,7 +92,7 @@ class Study:
     Attributes:
         name: of the workload or the matrix.
         cells: at least one, all of one budget.
-        one_constant: the scale that is held against AHSAR in all cells, or None.
+        one_constant: the scale that stands for all cells as an opponent; None where none was frozen.
     """
 
     name: str
@@ -148,16 +148,10 @@ def load(name: str | Path, quick: bool = False) -> Study:
     if path.suffix == ".toml":
         table = read_toml(path, "workload")
         if _ONLY_MATRIX & table.keys():
-            return Study(path.stem, _cells(path, table, quick), _one_constant(path, table))
+            cells = _cells(path, table, quick)
+            return Study(path.stem, cells, _one_constant(path, table, cells, quick))
     spec = workload.load(name, quick)
     return Study(spec.name, (Cell(spec.name, spec, WHOLE, spec.optimizer.lr, 0.0, True, True, {}),))
-
-
-def _one_constant(path: Path, table: dict[str, Any]) -> float | None:
-    scale = table.get("one_constant")
-    if scale is not None and not (isinstance(scale, (int, float)) and not isinstance(scale, bool) and scale > 0):
-        raise WorkloadError(f"{path}: one_constant = {scale!r}: must be a scale above 0, of the grid of constants")
-    return scale
 
 
 def _cells(path: Path, table: dict[str, Any], quick: bool) -> tuple[Cell, ...]:
@@ -174,6 +168,22 @@ def _cells(path: Path, table: dict[str, Any], quick: bool) -> tuple[Cell, ...]:
     if not cells or len(set(known)) < len(known):
         raise WorkloadError(f"{path}: {'two cells have one name' if cells else 'it has no [[cells]]'}; mend the file")
     return tuple(cells)
+
+
+def _one_constant(path: Path, table: dict[str, Any], cells: tuple[Cell, ...], quick: bool) -> float | None:
+    """The one constant of a matrix, which every cell runs: it stands in each grid, or is the baseline's 1; raises as `load`."""
+    scale = (table | table.get("quick", {}) if quick else table).get("one_constant")
+    if scale is None:
+        return None
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < float("inf"):
+        raise WorkloadError(f"{path}: one_constant = {scale!r}: it must be a number above 0")
+    lacking = [cell for cell in cells if scale not in (1, *cell.workload.constant.grid)]
+    if lacking:
+        raise WorkloadError(
+            f"{path}: one_constant = {scale!r} is not in the grid of cell {lacking[0].name!r}, "
+            f"{lacking[0].workload.constant.grid}: add it there, or say `quick.one_constant` if it is for --quick alone"
+        )
+    return float(scale)
 
 
 def _cell(table: dict[str, Any], entry: dict[str, Any], tuned: dict[str, Any], quick: bool) -> Cell:

@@ -17,8 +17,9 @@ from ahsar.homeostat import Homeostat
 from ahsar.lab import corruptions, data, paradigms
 from ahsar.lab.paradigms import Paradigm
 from ahsar.lab.results import provenance
+from ahsar.lab.results.constants import best_constant
 from ahsar.lab.results.folder import Results
-from ahsar.lab.results.records import arms_of, best_constant, read
+from ahsar.lab.results.records import arms_of, read
 from ahsar.lab.results.schema import name_of
 from ahsar.lab.spec.workload import Workload
 
@@ -157,7 +158,7 @@ def _models_of(out: Path) -> list[tuple[str, int, Path]]:
     """(arm, seed, file) of the arms that are tested, at the seeds that all of them finished."""
     results, records = Results(out), read(out)
     arms = arms_of(record for record in records if record["status"] == "done")
-    wanted = [arm for arm in ("baseline", "ahsar", best_constant(records)) if arm is not None]
+    wanted = list(dict.fromkeys(arm for arm in ("baseline", "ahsar", best_constant(records)) if arm is not None))
     for arm in wanted:
         if arm not in arms:
             raise ResultsError(

@@ -6,22 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ahsar.lab.arms.names import kind_of
+from ahsar.lab.arms.names import constant_scale, kind_of
 from ahsar.lab.report import style
 from ahsar.lab.report.comparison.heatmaps import layers
 from ahsar.lab.report.curves import middle_half, steps_of
 from ahsar.lab.report.text import arm_name, count
-from ahsar.lab.results import stats
-from ahsar.lab.results.records import (
-    Record,
-    arms_of,
-    best_constant,
-    best_rivals,
-    constant_scale,
-    is_rival,
-    known,
-    times_to_target,
-)
+from ahsar.lab.results import stats, times
+from ahsar.lab.results.constants import best_constant
+from ahsar.lab.results.records import Record, arms_of, best_rivals, is_rival, known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,13 +89,13 @@ def survival(arms: Arms) -> "Figure":
         return _empty(made, [ax])
     ends = []
     budget, target = (next(iter(arms.values()))[0][key] for key in ("budget", "target"))
-    quickest = sorted(arms, key=lambda arm: stats.restricted_mean(times_to_target(arms[arm])[0], budget))
+    quickest = sorted(arms, key=lambda arm: stats.restricted_mean(times.to_target(arms[arm]), budget))
     for arm in quickest:  # so that names of curves that end level stand in order of speed
         trials = arms[arm]
-        times = times_to_target(trials)[0]
-        steps, left = stats.survival(times, budget)
+        reached_at = times.to_target(trials)
+        steps, left = stats.survival(reached_at, budget)
         _line(ax, arm, steps, left, drawstyle="steps-post")
-        reached = int((~np.isnan(times)).sum())
+        reached = int((~np.isnan(reached_at)).sum())
         ends.append((float(left[-1]), f"{arm_name(arm)}: {reached} of {len(trials)} reached", style.colour(arm)))
     ax.set(xlim=(0, budget), ylim=(-0.03, 1.05))
     ax.axhline(0.5, color=style.SOFT, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
@@ -171,7 +163,7 @@ def scales(arms: Arms) -> "Figure":
     mean_scales = {arm: _mean_scale(arms[arm]) for arm in ("ahsar",) if arms.get(arm)}
 
     def steps(trials: Sequence[Record]) -> list[float]:
-        return list(np.nan_to_num(times_to_target(trials)[0], nan=budget))
+        return list(np.nan_to_num(times.to_target(trials), nan=budget))
 
     def rate(trials: Sequence[Record]) -> list[float]:
         return known(trials, "mean_rate")

@@ -10,12 +10,15 @@ from ahsar.files import write_whole
 from ahsar.lab.report.comparison.figures import draw
 from ahsar.lab.report.comparison.summary import summarise
 from ahsar.lab.report.comparison.tables import (
+    LEVELS_NOTE,
     NOTE,
     PRICE,
     PRICE_NOTE,
     Summary,
     grid_rows,
     header,
+    levels_header,
+    levels_rows,
     price_rows,
     rows,
     target_words,
@@ -47,6 +50,9 @@ def _content(summary: Summary, pictures: Sequence[Path]) -> dict[str, Any]:
     """What the template shows of one comparison."""
     name = summary["workload"] + (" (quick)" if summary["quick"] else "")
     tables = [{"title": "The arms", "header": header(summary), "rows": rows(summary), "note": NOTE}]
+    if at_levels := levels_rows(summary):
+        title = "Along the baseline's own curve"
+        tables.append({"title": title, "header": levels_header(summary), "rows": at_levels, "note": LEVELS_NOTE})
     if len(summary["constant_grid"]) > 1:
         cells = grid_rows(summary)
         tables.append({"title": "Every constant scale", "header": header(summary), "rows": cells, "note": ""})

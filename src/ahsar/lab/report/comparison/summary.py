@@ -2,28 +2,20 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from ahsar.errors import ResultsError
+from ahsar.lab.arms.names import constant_scale
 from ahsar.lab.report.comparison import neurobench
-from ahsar.lab.report.comparison.fair import Trials, left_out, speeds
+from ahsar.lab.report.comparison.pairs import Pairs, Trials
 from ahsar.lab.report.comparison.tables import markdown, table
-from ahsar.lab.results import stats
-from ahsar.lab.results.records import (
-    Record,
-    arms_of,
-    best_constant,
-    best_rivals,
-    constant_scale,
-    is_rival,
-    known,
-    rank,
-    times_to_target,
-)
+from ahsar.lab.results.constants import BEST, FOR_ALL, LEFT_OUT, best_scale, grid_of, left_out
+from ahsar.lab.results.records import Record, arms_of, best_rivals, is_rival, rank
 from ahsar.lab.results.schema import ENDED
+from ahsar.lab.results.times import levels_of
 
 __all__ = ["MARGIN", "markdown", "summarise", "table"]
 
@@ -35,13 +27,17 @@ _OURS = ("baseline", "ahsar", "attached", "constant")  # what AHSAR is not held 
 _FROZEN = ("workload", "workload_hash", "quick", "budget", "metric", "higher_is_better", "target")
 
 
-def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str, Any]:
+def summarise(records: Iterable[Record], *, margin: float = MARGIN, one_constant: float | None = None) -> dict[str, Any]:
     """Summarise the trials of one workload; the layout of `summary.json`.
 
     Trials are paired with the baseline by seed. A failed trial leaves its own arm only. One that diverged counts as not
-    reaching the target and has no final test. Both are listed under `failures`.
-    An arm is `faster` if its interval says so (`stats.speedup`) and its final test metric is at most `margin` worse.
+    reaching the target or any level, and has no final test. Both are listed under `failures`.
+    An arm is `faster` if its interval says so (`stats.speedup`), its final test metric is at most `margin` worse, and no more
+    of its trials diverged than of the baseline's. Steps are read off the curves, by interpolation between evaluations.
     Every number is finite or None. Raises ResultsError without trials, or with trials of several workloads.
+
+    Args:
+        one_constant: the scale that stands for all cells of a matrix; an opponent of its own where it ran.
     """
     latest = {(record["arm"], record["seed"]): record for record in records}  # a trial run again replaces its failure
     if not latest:
@@ -53,26 +49,26 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
             raise ResultsError(
                 f"the trials differ in `{key}` ({', '.join(sorted(values))}): give each comparison its own --out folder"
             )
-    finished = arms_of(every)
+    ended = arms_of(every)
     names = {record["arm"] for record in every}
-    done: dict[str, Trials] = {name: {row["seed"]: row for row in finished.get(name, [])} for name in names}
-    compare = _Comparison(done.get("baseline", {}), first, margin)
-    arms = {arm: compare.arm(trials) for arm, trials in done.items()}
+    trials: dict[str, Trials] = {name: {row["seed"]: row for row in ended.get(name, [])} for name in names}
+    baseline = trials.get("baseline", {})
+    of_baseline = levels_of(list(baseline.values()))
+    compare = Pairs(baseline, first, margin, of_baseline)
+    arms = {arm: {**compare.arm(mine), "scale": constant_scale(arm)} for arm, mine in trials.items()}
     for arm, row in arms.items():
-        mine = [record["status"] for record in every if record["arm"] == arm]
-        row["failed"] = sum(status not in ENDED for status in mine)
-        row["diverged"] = mine.count("diverged")
-        row["scale"] = constant_scale(arm)
-    learned, marks = speeds(done)
-    for arm, row in arms.items():
-        row["levels"] = marks.get(arm)
-    best = best_constant(every)
-    grid = sorted((row for row in arms.values() if row["scale"] is not None), key=lambda row: row["scale"])
+        row["failed"] = sum(record["arm"] == arm and record["status"] not in ENDED for record in every)
+    grid = {row["scale"]: row for row in arms.values() if row["scale"] is not None}
+    if grid and baseline:
+        grid.setdefault(1.0, {**arms["baseline"], "scale": 1.0})
+    constants, chosen = _constants(every, one_constant)
+    best_numbers = best_rivals(every)
     listed = {arm: row for arm, row in arms.items() if row["scale"] is None}
-    chosen = best_rivals(every)
-    opponents = [arm for arm in sorted(listed, key=rank) if arm not in _OURS and (not is_rival(arm) or arm in chosen)]
-    if best is not None:
-        listed["constant"] = arms[best]
+    opponents = [arm for arm in sorted(listed, key=rank) if arm not in _OURS and (not is_rival(arm) or arm in best_numbers)]
+    for name, (scale, mine) in constants.items():
+        listed[name] = {**compare.arm(mine), "scale": scale, "failed": 0} if scale is None else grid[scale]
+    against = {**{name: mine for name, (_, mine) in constants.items()}, **{arm: trials[arm] for arm in opponents}}
+    shown = {**trials, **against}
     return plain(
         {
             "schema": SCHEMA,
@@ -82,22 +78,18 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
             "versions": first.get("versions") or {},
             "device": first.get("device"),
             "threads": first.get("threads"),
+            "levels": None if of_baseline is None else of_baseline.to_dict(),
             "arms": {arm: listed[arm] for arm in sorted(listed, key=rank)},
-            "constant_grid": grid,
-            "best_constant": best,
+            "constant_grid": [grid[scale] for scale in sorted(grid)],
+            "best_constant": None if BEST not in constants else f"constant@{constants[BEST][0]:g}",
+            "constants_chosen": chosen,
             "against": {
-                rival: _Comparison(done[source], first, margin).arm(done["ahsar"])
-                for rival, source in {"constant": best, **{name: name for name in opponents}}.items()
-                if source in done and "ahsar" in done
+                rival: Pairs(theirs, first, margin, of_baseline).arm(trials["ahsar"])
+                for rival, theirs in against.items()
+                if "ahsar" in trials
             },
-            "neurobench": {
-                arm: neurobench.metrics(finished.get(best if arm == "constant" and best else arm, []))
-                for arm in sorted(listed, key=rank)
-            },
-            "learned": learned,
-            "left_out": _against_left_out(done, first, margin),
-            "against_constants": _against_constants(done, first, margin),
-            "attached_identical": _identical(done.get("baseline", {}), done.get("attached", {})),
+            "neurobench": {arm: neurobench.metrics(list(shown[arm].values())) for arm in sorted(listed, key=rank)},
+            "attached_identical": _identical(baseline, trials.get("attached", {})),
             "failures": [
                 {key: record.get(key) for key in ("trial", "arm", "seed", "status", "error")}
                 for record in every
@@ -107,86 +99,20 @@ def summarise(records: Iterable[Record], *, margin: float = MARGIN) -> dict[str,
     )
 
 
-class _Comparison:
-    """Describes arms, each paired by seed with one reference arm."""
-
-    def __init__(self, reference: Trials, frozen: Record, margin: float) -> None:
-        self.reference, self.margin = reference, margin
-        self.budget = float(frozen["budget"])
-        self.sign = 1 if frozen["higher_is_better"] else -1
-
-    def arm(self, trials: Trials) -> dict[str, Any]:
-        """Everything that is said of one arm; the parts that need a pair are None where there is none."""
-        rows = list(trials.values())
-        steps = times_to_target(rows)[0]
-        final = known(rows, "final_test")
-        seeds = sorted(set(trials) & set(self.reference))
-        ours, theirs = [trials[seed] for seed in seeds], [self.reference[seed] for seed in seeds]
-        row: dict[str, Any] = {
-            "n": len(rows),
-            "reached": int((~np.isnan(steps)).sum()),
-            "median_steps_to_target": stats.median_time(steps, self.budget),
-            "mean_steps_restricted": stats.restricted_mean(steps, self.budget),
-            "speedup": None,
-            "seconds_speedup": None,
-            "final_test": stats.mean_interval(final).to_dict(),
-            "final_test_difference": None,
-            "mean_rate": _mean(rows, "mean_rate"),
-            "spikes": _mean(rows, "spikes"),
-            "synops": {kind: _mean([r.get("synops") or {} for r in rows], kind) for kind in ("acs", "macs")},
-            "energy_proxy_nj": _mean(rows, "energy_proxy_nj"),
-            "seconds": _mean(rows, "seconds"),
-            "seconds_per_step_ratio": None,
-            "pareto": None,
-        }
-        if not seeds or trials is self.reference:
-            return row
-        both = [(a, b) for a, b in zip(ours, theirs, strict=True) if len(known([a, b], "final_test")) == 2]
-        gap = stats.difference_interval(*(known([pair[i] for pair in both], "final_test") for i in (0, 1)))
-        within = self.sign * gap.estimate >= -self.margin
-        worst = gap.low if self.sign > 0 else -gap.high
-        row["final_test_difference"] = {
-            **gap.to_dict(),
-            "within_margin": bool(within),
-            "settled": bool(worst >= -self.margin),
-        }
-        row["speedup"] = self._speedup(theirs, ours, 0, self.budget, within)
-        # Seconds have no common budget, as trials differ in pace: every time is known up to the first miss.
-        # what diverged is known never to reach it
-        both_arms = [r for r in (*ours, *theirs) if r["status"] == "done"]
-        took = times_to_target(both_arms)[1]
-        missed = [float(r["seconds"]) for r, t in zip(both_arms, took, strict=True) if np.isnan(t) and r["seconds"]]
-        clock = min(missed, default=1 + float(np.nan_to_num(took).max(initial=0.0)))
-        row["seconds_speedup"] = self._speedup(theirs, ours, 1, clock, within)
-        paces = [(_pace(a), _pace(b)) for a, b in zip(ours, theirs, strict=True)]
-        row["seconds_per_step_ratio"] = _median([a / b for a, b in paces if a and b])
-        price = {"mean_rate": _get("mean_rate"), "acs": _synops("acs"), "energy_proxy": _get("energy_proxy_nj")}
-        row["pareto"] = {name: _ratio([get(r) for r in ours], [get(r) for r in theirs]) for name, get in price.items()}
-        return row
-
-    def _speedup(self, theirs: list[Record], ours: list[Record], unit: int, budget: float, within: bool) -> dict:
-        """In steps (unit 0) or seconds (unit 1)."""
-        got = stats.speedup(times_to_target(theirs)[unit], times_to_target(ours)[unit], budget)
-        names = ("median", "ci95", "p_value", "method", "n", "reached_baseline", "reached_controlled")
-        return {**{name: getattr(got, name) for name in names}, "faster": got.faster and bool(within)}
-
-
-def _against_left_out(done: dict[str, Trials], first: Record, margin: float) -> dict[str, Any] | None:
-    """AHSAR against the constant chosen on the other seeds, as `arm` has it, and what was chosen; None without a choice."""
-    choice = left_out(done, float(first["budget"]))
-    if choice is None:
-        return None
-    trials = {seed: done[arm][seed] for seed, arm in choice.items()}
-    chosen = {str(seed): constant_scale(arm) or 1.0 for seed, arm in choice.items()}
-    return {**_Comparison(trials, first, margin).arm(done["ahsar"]), "chosen": chosen}
-
-
-def _against_constants(done: dict[str, Trials], first: Record, margin: float) -> dict[str, Any]:
-    """AHSAR against every constant by itself, by its scale."""
-    scales = {arm: scale for arm in done if (scale := constant_scale(arm)) is not None and done[arm]}
-    if "ahsar" not in done:
-        return {}
-    return {f"{scale:g}": _Comparison(done[arm], first, margin).arm(done["ahsar"]) for arm, scale in scales.items()}
+def _constants(records: list[Record], one: float | None) -> tuple[dict[str, tuple[float | None, Trials]], dict[int, float]]:
+    """The constants that are opponents: each with its scale (None where it differs by seed) and its trials; and the scale
+    that was chosen for each seed on the others."""
+    grid = grid_of(records)
+    opponents: dict[str, tuple[float | None, Trials]] = {}
+    best = best_scale(grid)
+    if best is not None:
+        opponents[BEST] = best, grid[best]
+    chosen = left_out(grid)
+    if chosen:
+        opponents[LEFT_OUT] = None, {seed: grid[scale][seed] for seed, scale in chosen.items()}
+    if one in grid:
+        opponents[FOR_ALL] = one, grid[one]
+    return opponents, chosen
 
 
 def _identical(baseline: Trials, attached: Trials) -> dict[str, Any] | None:
@@ -196,37 +122,10 @@ def _identical(baseline: Trials, attached: Trials) -> dict[str, Any] | None:
         return None
 
     def trace(record: Record) -> str:  # as JSON, since NaN equals NaN there
-        return json.dumps([record["digest"], [[point.get(key) for key in _SAME] for point in record["curve"]]])
+        return json.dumps([record.get("digest"), [[point.get(key) for key in _SAME] for point in record["curve"]]])
 
     different = [seed for seed in seeds if trace(baseline[seed]) != trace(attached[seed])]
     return {"n": len(seeds), "identical": len(seeds) - len(different), "different_seeds": different}
-
-
-def _mean(rows: Sequence[Record], key: str) -> float | None:
-    return float(np.mean(values)) if (values := known(rows, key)) else None
-
-
-def _median(values: list[float]) -> float | None:
-    return float(np.median(values)) if values else None
-
-
-def _pace(record: Record) -> float | None:
-    last = record["curve"][-1]["step"] if record["curve"] else 0
-    return record["seconds"] / last if last and record["seconds"] and record["status"] == "done" else None
-
-
-def _get(key: str) -> Callable[[Record], float | None]:
-    return lambda record: record.get(key)
-
-
-def _synops(kind: str) -> Callable[[Record], float | None]:
-    return lambda record: (record.get("synops") or {}).get(kind)
-
-
-def _ratio(ours: list[float | None], theirs: list[float | None]) -> float | None:
-    pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
-    below = sum(b for _, b in pairs)
-    return sum(a for a, _ in pairs) / below if below else None
 
 
 def plain(value: Any) -> Any:

@@ -6,7 +6,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-from ahsar.lab.report.text import arm_name, count, markdown_table, parts, speedup, spread, times
+from ahsar.lab.report.text import arm_name, count, level_speed, markdown_table, parts, speedup, spread, times
+from ahsar.lab.results.constants import FOR_ALL
 
 Summary = dict[str, Any]
 
@@ -15,6 +16,13 @@ NOTE = (
     "Speed-up: baseline / arm, paired by seed, with its 95 % interval; ✓ marks an arm that is faster, ≥ and ≤ bounds. "
     "Gap: final test against the baseline's. Rate and ACs: spikes per neuron and time step, additions per sample, "
     "and their ratio to the baseline."
+)
+
+LEVELS_NOTE = (
+    "Mean steps to the levels at which the baseline's mean curve stood after these parts of the budget, a miss counted as the "
+    "budget, and the trials that reached it where not all did. Speed-up: the baseline's steps over the arm's, geometric mean "
+    "over levels and pairs; where trials missed a level it is a bound: ≥ if only the baseline's did, ≤ if only the arm's, ≈ if "
+    "both. Levels at which the baseline has not yet left its start are no levels."
 )
 
 PRICE = ["arm", "final test", "rate", "spikes", "ACs", "MACs", "energy proxy"]
@@ -39,6 +47,29 @@ def rows(summary: Summary) -> list[list[str]]:
 def grid_rows(summary: Summary) -> list[list[str]]:
     """Cells of the table of all constant scales, in order of scale."""
     return [_cells("constant", row) for row in summary["constant_grid"]]
+
+
+def levels_header(summary: Summary) -> list[str]:
+    """Column titles of `levels_rows`."""
+    known = summary["levels"]
+    levels = zip(known["values"], known["fractions"], strict=True)
+    return ["arm", *(f"{summary['metric']} {value:.3f} (at {part * 100:.0f} %)" for value, part in levels), "speed-up"]
+
+
+def levels_rows(summary: Summary) -> list[list[str]]:
+    """Cells of the table of steps to the levels of the baseline's curve; empty where it has none."""
+    if not summary["levels"] or not summary["levels"]["values"]:
+        return []
+    return [
+        [_label(arm, row), *(_level(level, row["n"]) for level in row["levels"]), level_speed(row["level_speed"])]
+        for arm, row in summary["arms"].items()
+    ]
+
+
+def _level(level: dict[str, Any], n: int) -> str:
+    if not level["reached"]:
+        return "never" if n else "–"
+    return f"{level['steps']:.3g}" + (f" ({level['reached']}/{n})" if level["reached"] < n else "")
 
 
 def price_rows(summary: Summary) -> list[list[str]]:
@@ -89,7 +120,9 @@ def target_words(summary: Summary) -> str:
 
 
 def _label(arm: str, row: dict[str, Any]) -> str:
-    """An arm's name, of the best constant with its scale."""
+    """An arm's name, of a constant with its scale."""
+    if arm == FOR_ALL:
+        return f"constant {row['scale']:g} (all cells)"
     return arm_name(arm if row.get("scale") is None else f"constant@{row['scale']:g}")
 
 
@@ -100,7 +133,7 @@ def _cells(arm: str, row: dict[str, Any]) -> list[str]:
     return [
         _label(arm, row),
         f"{row['reached']}/{row['n']}" + _lost(row),
-        f"{steps:g}" if steps is not None else "never" if row["n"] else "–",
+        f"{steps:.3g}" if steps is not None else "never" if row["n"] else "–",
         speedup(row["speedup"]),
         speedup(row["seconds_speedup"]),
         spread(row["final_test"], ".3f"),

@@ -1,10 +1,12 @@
 """What the numbers say, in sentences: wins, losses and doubts alike, each computed from the summary."""
 
+from collections import Counter
 from typing import Any
 
 from ahsar.lab.arms.names import kind_of, number_of
 from ahsar.lab.report.comparison.tables import Summary, target_words
 from ahsar.lab.report.text import in_words, ratio, signed, times
+from ahsar.lab.results.constants import BEST, FOR_ALL, LEFT_OUT
 
 Row = dict[str, Any]
 FEWEST = 5  # pairs from which an interval decides
@@ -33,7 +35,7 @@ def headline(summary: Summary) -> str:
     elif speedup["ci95"][0] > 1:
         text = (
             f"AHSAR reached {goal} {size} as fast as the baseline ({_interval(speedup)}, {seen}), but we do not call it "
-            f"faster: its final test {summary['metric']} is worse by more than the margin of {summary['margin']:g}."
+            f"faster: {_withheld(summary, ahsar)}."
         )
     elif speedup["ci95"][1] < 1:
         text = f"AHSAR was slower: it reached {goal} only {size} as fast as the baseline ({_interval(speedup)}, {seen})."
@@ -50,14 +52,42 @@ def headline(summary: Summary) -> str:
     return text
 
 
+def _withheld(summary: Summary, ahsar: Row) -> str:
+    """Why a speed-up whose interval lies above 1 is not called faster."""
+    ours, theirs = ahsar["final_test_difference"]["diverged"]
+    if ours > theirs:
+        return f"{ours} of its trials diverged, of the baseline's {theirs or 'none'}"
+    return f"its final test {summary['metric']} is worse by more than the margin of {summary['margin']:g}"
+
+
 def findings(summary: Summary) -> list[str]:
-    """What belongs beside the headline: the clock, the final metric, the price in spikes, the rivals, the checks."""
+    """What belongs beside the headline: other levels, the clock, the final metric, the price, the rivals, the checks."""
     ahsar, baseline = summary["arms"].get("ahsar"), summary["arms"].get("baseline")
     said: list[str] = []
     if ahsar and baseline and ahsar["speedup"]:
-        said += [_clock(ahsar), _final(summary, ahsar, baseline), _price(ahsar, baseline)]
+        said += [_levels(summary, ahsar), _clock(ahsar), _final(summary, ahsar, baseline), _price(ahsar, baseline)]
         said += [_rival(summary, name) for name in summary["against"]]
     return [text for text in (*said, _check(summary), _diverged(summary), _failures(summary)) if text]
+
+
+def _levels(summary: Summary, ahsar: Row) -> str:
+    known, speed = summary["levels"], ahsar["level_speed"]
+    if known and not known["learned"]:
+        return (
+            f"The baseline did not learn: its mean validation {summary['metric']} was {known['untrained']:.3f} before training "
+            f"and {known['best']:.3f} at best. A speed-up against it says that AHSAR learned, not how fast."
+        )
+    if not known or not speed:
+        return ""
+    levels = known["values"]
+    many = f"{len(levels)} level{'s' * (len(levels) != 1)}, {summary['metric']} {levels[0]:.3f} to {levels[-1]:.3f}"
+    low, high = (speed["ci95"] if speed["n"] >= FEWEST else None) or (0.0, 2.0)
+    verdict = "slower" if high < 1 else "not told apart" if low <= 1 else "sooner, but not called faster"
+    bound = {"≥": "at least ", "≤": "at most ", "≈": "about "}.get(speed["bound"], "")
+    return (
+        f"Along the baseline's own curve ({many}) it was {bound}{times(speed['mean'])} as fast ({_interval(speed)}; "
+        f"{'faster' if speed['faster'] else verdict})."
+    )
 
 
 def _clock(ahsar: Row) -> str:
@@ -79,7 +109,9 @@ def _final(summary: Summary, ahsar: Row, baseline: Row) -> str:
         f"Final test {summary['metric']}: {ahsar['final_test']['mean']:.3f} against the baseline's "
         f"{baseline['final_test']['mean']:.3f} (difference {gap['mean']:+.3f}{spread})."
     )
-    if gap["within_margin"] and not gap["settled"] and gap["ci95"]:
+    if not gap["within_margin"]:
+        text += f" That is worse by more than the margin of {summary['margin']:g}."
+    elif not gap["settled"] and gap["ci95"]:
         text += f" A loss of more than the margin of {summary['margin']:g} is not ruled out."
     return text
 
@@ -98,15 +130,7 @@ def _price(ahsar: Row, baseline: Row) -> str:
 def _rival(summary: Summary, name: str) -> str:
     row = summary["against"][name]
     speedup, gap = row["speedup"], row["final_test_difference"]
-    tried = len(summary["constant_grid"])
-    rival = "shuffled scales (each layer is given another's)"
-    if name == "constant":
-        picked = f", picked from {tried} after the fact" if tried > 1 else ""
-        rival = f"the best constant scale ({summary['arms']['constant']['scale']:g}{picked})"
-    elif name != "shuffled":
-        kind, number = kind_of(name), number_of(name)
-        tried = sum(kind_of(arm) == kind for arm in summary["arms"])
-        rival = f"{kind} ({number}{f', picked from {tried} after the fact' if tried > 1 else ''})"
+    rival = _rival_name(summary, name)
     if speedup is None:
         return ""
     if speedup["median"] is None:
@@ -129,6 +153,25 @@ def _rival(summary: Summary, name: str) -> str:
     return f"AHSAR is not shown to beat {rival}: it was {size}.{end}"
 
 
+def _rival_name(summary: Summary, name: str) -> str:
+    """An opponent in words, with what its number was chosen by."""
+    tried = len(summary["constant_grid"])
+    if name == BEST:
+        picked = f", picked from {tried} after the fact" if tried > 1 else ""
+        return f"the best constant scale ({summary['arms'][name]['scale']:g}{picked})"
+    if name == LEFT_OUT:
+        counts = Counter(summary["constants_chosen"].values())
+        scales = ", ".join(f"{scale:g} for {counts[scale]}" for scale in sorted(counts))
+        return f"the constant scale chosen for each seed on the others ({scales})"
+    if name == FOR_ALL:
+        return f"the one constant for all cells ({summary['arms'][name]['scale']:g})"
+    if name == "shuffled":
+        return "shuffled scales (each layer is given another's)"
+    kind, number = kind_of(name), number_of(name)
+    tried = sum(kind_of(arm) == kind for arm in summary["arms"])
+    return f"{kind} ({number}{f', picked from {tried} after the fact' if tried > 1 else ''})"
+
+
 def _check(summary: Summary) -> str:
     check = summary["attached_identical"]
     if check is None:
@@ -141,12 +184,13 @@ def _check(summary: Summary) -> str:
 
 
 def _diverged(summary: Summary) -> str:
-    number = sum(lost["status"] == "diverged" for lost in summary["failures"])
-    if not number:
+    names = [lost["trial"] for lost in summary["failures"] if lost["status"] == "diverged"]
+    if not names:
         return ""
+    many = len(names) > 1
     return (
-        f"{number} trial{'s' * (number > 1)} diverged: a weight or a loss was not finite. "
-        f"{'They count' if number > 1 else 'It counts'} as not reaching the target, without a final test."
+        f"{len(names)} trial{'s' * many} diverged, as a weight or a loss was not finite: {', '.join(names)}. "
+        f"{'They count' if many else 'It counts'} as not reaching the target or any level, without a final test."
     )
 
 

@@ -1,16 +1,19 @@
-"""The picture of a matrix: for each cell AHSAR's speed-up against baseline and best constant, and its gap in test."""
+"""The picture of a matrix: for each cell AHSAR's speed-up against baseline and constants, and its gap in test."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ahsar.lab.report.style import COLOURS, FAINT, INK, SOFT, figure, save, words
+from ahsar.lab.results.constants import BEST, LEFT_OUT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# words, colour, marker, filling and place in the row of each opponent that is shown
 _SHOWN = {
-    "baseline": ("against the baseline", COLOURS["ahsar"], "o"),
-    "constant": ("against the best constant", COLOURS["constant"], "D"),
+    "baseline": ("against the baseline", COLOURS["ahsar"], "o", COLOURS["ahsar"], 0.22),
+    LEFT_OUT: ("against the constant chosen on other seeds", COLOURS["constant"], "D", COLOURS["constant"], 0.0),
+    BEST: ("against the best constant in hindsight", COLOURS["constant"], "D", "white", -0.22),
 }
 
 
@@ -22,7 +25,7 @@ def draw(numbers: dict[str, Any], path: Path) -> Path:
     """
     cells = {name: cell for name, cell in numbers["cells"].items() if "baseline" in cell["against"]}
     order = sorted(cells, key=lambda name: cells[name]["against"]["baseline"]["speedup"]["median"] or 1.0)
-    made, (left, right) = figure(2, width=11.0, height=1.6 + 0.26 * max(4, len(order)), width_ratios=[1.7, 1], sharey=True)
+    made, (left, right) = figure(2, width=11.0, height=1.6 + 0.3 * max(4, len(order)), width_ratios=[1.7, 1], sharey=True)
     for ax in (left, right):
         ax.grid(axis="y", visible=False)
         ax.grid(axis="x", color=FAINT, linewidth=0.6)
@@ -47,19 +50,18 @@ def draw(numbers: dict[str, Any], path: Path) -> Path:
 def _speedups(ax: "Axes", cells: list[dict[str, Any]]) -> None:
     ax.axvline(1, color=SOFT, linewidth=0.9)
     seen = [1.0]
-    for opponent, (text, ink, marker) in _SHOWN.items():
+    for opponent, (text, ink, marker, filling, lift) in _SHOWN.items():
         for y, cell in enumerate(cells):
             got = (cell["against"].get(opponent) or {}).get("speedup")
             if not got or not got["median"]:
                 continue
-            lift = y + (0.13 if opponent == "baseline" else -0.13)
             if got["ci95"]:
-                ax.plot(got["ci95"], [lift, lift], color=ink, linewidth=1.4, alpha=0.6)
+                ax.plot(got["ci95"], [y + lift] * 2, color=ink, linewidth=1.4, alpha=0.6)
             # a bound points to where the true value lies
             shape = ">" if not got["reached_baseline"] else "<" if not got["reached_controlled"] else marker
-            ax.scatter([got["median"]], [lift], s=30, color=ink, marker=shape, zorder=3)
+            ax.scatter([got["median"]], [y + lift], s=24, facecolor=filling, edgecolor=ink, marker=shape, zorder=3)
             seen.append(got["median"])
-        ax.scatter([], [], s=30, color=ink, marker=marker, label=text)
+        ax.scatter([], [], s=24, facecolor=filling, edgecolor=ink, marker=marker, label=text)
     ax.set_xscale("log")
     low, high = min(seen) / 1.25, max(seen) * 1.25
     ax.set_xlim(low, high)

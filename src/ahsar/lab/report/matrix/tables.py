@@ -1,89 +1,113 @@
-"""The tables of a matrix's page: opponents over cells, the speed to four levels, and every cell."""
+"""The tables of a matrix, in plain words: over its cells, and cell by cell."""
 
 from typing import Any
 
 from ahsar.lab.arms.names import number_of
-from ahsar.lab.report.text import arm_name, mean_gap, mean_ratio, signed, speedup, times
+from ahsar.lab.report.text import arm_name, level_speed, mean_gap, mean_ratio, signed, speedup, times
+from ahsar.lab.results.constants import BEST, FOR_ALL, LEFT_OUT
+
+Numbers = dict[str, Any]  # as `numbers.combined` gives them
 
 NOTE = (
     "Speed-ups are AHSAR's against the opponent, above 1 is faster; ≥ and ≤ are bounds, where one of the two never reached "
-    "the target. W/T/L: cells in which AHSAR was faster, level or slower; after Holm, those of them that are so with 95 % "
-    "confidence, corrected for the number of cells. Means over cells are geometric (gaps: arithmetic), their 95 % intervals "
-    "resample cells. A final test is level within 0.01."
+    "the target. Four levels: the speed to the levels at which the baseline stood after 35, 50, 65 and 80 % of its budget; "
+    "cells whose baseline never learns have none. W/T/L: cells in which AHSAR was faster, level (within 2 %) or slower; "
+    "in parentheses those of them that are so with 95 % confidence after Holm's correction for the number of cells. Means over "
+    "cells are geometric (gaps: arithmetic), their 95 % intervals resample cells. A final test is level within 0.01; trials "
+    "that diverged have none. The baseline is the constant 1 of every grid."
 )
+LEARNING_NOTE = "The same means without the cells whose baseline never learns, where a speed-up is only a bound."
 CELLS_NOTE = (
     "Reached: baseline, AHSAR, of so many. Against the baseline where nothing else is said; the best constant scale of the "
-    "grid is picked after the fact and stands in parentheses. OOD: mean accuracy under corruptions, scales frozen."
-)
-LEVELS = ("arm", "cells", "speed", "without cells whose baseline never learns", "slower than 0.9×")
-LEVELS_NOTE = (
-    "The levels are what the baseline's mean curve had reached after 35, 50, 65 and 80 % of the budget; speed is the geometric "
-    "mean over them of its step over the arm's, interpolated, where a level that is missed counts as reached at the end."
+    "grid is picked after the fact and stands in parentheses. †: its baseline never learns. OOD: mean accuracy under "
+    "corruptions, scales frozen. In speeds to four levels ≥, ≤ and ≈ are bounds: the opponent, AHSAR or both missed a level."
 )
 OVER = (
-    *("opponent", "cells", "speed-up in steps", "p (Holm)", "in seconds", "final test, gap", "rate", "W/T/L"),
-    *("after Holm", "final test W/T/L"),
+    *("opponent", "cells", "speed-up in steps", "p (Holm)", "four levels", "in seconds", "final test, gap", "rate"),
+    *("W/T/L (after Holm)", "final test W/T/L"),
 )
-CELLS = (*("cell", "reached", "speed-up", "in seconds", "against the best constant", "final test", "gap", "rate", "OOD gap"),)
-NO_RIVALS = ("baseline", "constant", "constant-left-out", "one-constant")
+LEARNING = ("opponent", "cells", "speed-up in steps", "in seconds", "final test, gap")
+CELLS = (
+    *("cell", "reached", "speed-up", "four levels", "in seconds", "against the best constant", "final test", "gap", "rate"),
+    "OOD gap",
+)
 
 
-def title_of(opponent: str) -> str:
-    """An opponent's name in print."""
-    names = {
-        "constant": "best constant scale, in hindsight",
-        "constant-left-out": "constant chosen on other seeds",
-        "one-constant": "one constant for all cells",
-    }
-    return names.get(opponent, arm_name(opponent))
+def opponent_name(opponent: str, numbers: Numbers) -> str:
+    """An opponent in words, as in "best constant in hindsight"."""
+    names = {BEST: "best constant in hindsight", LEFT_OUT: "constant chosen on other seeds"}
+    if opponent == FOR_ALL:
+        return f"one constant for all cells, {numbers['one_constant']:g}"
+    return names.get(opponent) or arm_name(opponent)
 
 
-def opponent_rows(numbers: dict[str, Any]) -> list[list[str]]:
+def opponent_rows(numbers: Numbers) -> list[list[str]]:
     """Cells of the table of opponents, under `OVER`."""
     return [
         [
-            title_of(key),
+            opponent_name(key, numbers),
             str(row["n"]),
             mean_ratio(row["steps"]),
             f"{row['steps']['p_holm']:.2g}",
+            mean_ratio(row["levels"]),
             mean_ratio(row["seconds"]),
             mean_gap(row["final_test_difference"]),
             times(row["rate"]["mean"]) if row["rate"]["mean"] else "–",
-            "/".join(map(str, row["wins_ties_losses"])),
-            "/".join(map(str, row["after_holm"])),
-            "/".join(map(str, row["final_wins_ties_losses"])),
+            f"{_counts(row['wins_ties_losses'])} ({_counts(row['after_holm'])})",
+            _counts(row["final_wins_ties_losses"]),
         ]
         for key, row in numbers["opponents"].items()
     ]
 
 
-def level_rows(numbers: dict[str, Any]) -> list[list[str]]:
-    """Cells of the table of levels, under `LEVELS`: every arm but the baseline."""
+def learning_rows(numbers: Numbers) -> list[list[str]]:
+    """Cells of the same table without the cells whose baseline never learns, under `LEARNING`; empty if there are none."""
+    if not numbers["never_learns"]:
+        return []
     return [
         [
-            "AHSAR" if arm == "ahsar" else arm_name(arm),
-            str(row["all"]["n"]),
-            mean_ratio(row["all"]),
-            mean_ratio(row["learned"]),
-            str(len(row["slower"])),
+            opponent_name(key, numbers),
+            str(row["learning"]["n"]),
+            mean_ratio(row["learning"]["steps"]),
+            mean_ratio(row["learning"]["seconds"]),
+            mean_gap(row["learning"]["final_test_difference"]),
         ]
-        for arm, row in numbers["levels"].items()
-        if arm != "baseline"
+        for key, row in numbers["opponents"].items()
     ]
 
 
-def cell_row(name: str, cell: dict[str, Any]) -> list[str]:
-    """Cells of the table of cells, under `CELLS`."""
+def cell_rows(numbers: Numbers) -> list[list[str]]:
+    """Cells of the table of every cell, under `CELLS`."""
+    silent = numbers["never_learns"]
+    return [_row(f"{name} †" if name in silent else name, cell) for name, cell in numbers["cells"].items()]
+
+
+def rival_rows(numbers: Numbers) -> list[list[str]]:
+    """AHSAR's speed-up in every cell against all opponents that `cell_rows` leaves out, after a row of titles; or nothing."""
+    rivals = [key for key in numbers["opponents"] if key not in ("baseline", BEST)]
+    if not rivals:
+        return []
+    rows = [
+        [name, *(speedup(cell["against"][key]["speedup"]) if key in cell["against"] else "" for key in rivals)]
+        for name, cell in numbers["cells"].items()
+        if any(key in cell["against"] for key in rivals)
+    ]
+    return [["cell", *(opponent_name(key, numbers) for key in rivals)], *rows]
+
+
+def _row(name: str, cell: dict[str, Any]) -> list[str]:
     base, ours = cell["arms"].get("baseline"), cell["arms"].get("ahsar")
     against = cell["against"].get("baseline")
     if not base or not ours or not against:
-        return [name, *["–"] * 8]
-    constant = cell["against"].get("constant")
+        return [name, *["–"] * (len(CELLS) - 1)]
+    constant = cell["against"].get(BEST)
     scale = number_of(cell["best_constant"] or "")
+    diverged = f" ({base['diverged']}, {ours['diverged']} diverged)" if base["diverged"] or ours["diverged"] else ""
     return [
         name,
-        f"{base['reached']}, {ours['reached']} of {ours['n']}",
+        f"{base['reached']}, {ours['reached']} of {ours['n']}{diverged}",
         speedup(against["speedup"]),
+        level_speed(against["level_speed"]),
         speedup(against["seconds_speedup"]),
         f"{speedup(constant['speedup'])} ({scale})" if constant else "–",
         " → ".join("–" if (final := row["final_test"]["mean"]) is None else f"{final:.3f}" for row in (base, ours)),
@@ -91,3 +115,7 @@ def cell_row(name: str, cell: dict[str, Any]) -> list[str]:
         times(against["pareto"]["mean_rate"]) if (against["pareto"] or {}).get("mean_rate") else "–",
         signed(cell["ood"]["frozen"]) if cell["ood"] else "–",
     ]
+
+
+def _counts(counts: list[int]) -> str:
+    return "/".join(map(str, counts))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ahsar.errors import ResultsError
 from ahsar.files import write_whole
+from ahsar.lab.arms.names import constant_scale
 from ahsar.lab.report import style
-from ahsar.lab.results.records import Record, arms_of, constant_scale, read
+from ahsar.lab.results.records import Record, arms_of, read
 from ahsar.lab.spec.catalogue import PARADIGMS
 
 if TYPE_CHECKING:

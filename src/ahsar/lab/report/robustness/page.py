@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ahsar.files import write_whole
+from ahsar.lab.arms.names import constant_scale
 from ahsar.lab.report import page
 from ahsar.lab.report.style import save
 from ahsar.lab.report.text import arm_name, in_words, signed, spread
 from ahsar.lab.results import stats
-from ahsar.lab.results.records import constant_scale, rank
+from ahsar.lab.results.records import rank
 
 if TYPE_CHECKING:
     from rich.table import Table
