@@ -64,7 +64,7 @@ def regulate(model: nn.Module, config: Config, missing: bool = False) -> list[An
 
 CONFIGS = {
     "moving": replace(MOVING, frugal=True, floor=0.0, gamma=0.5, progress_beta=0.0),
-    "resting": Config(grace=2, patience=1, pause=1, trained=True, beta=0.0, rescue=(0.6, 2.5), resting_interval=2),
+    "resting": Config(set_point=0.4, grace=2, resting_interval=2),
     "interval": replace(MOVING, interval=2),
 }
 
@@ -180,7 +180,7 @@ def work(early: list[Homeostat]) -> dict[str, Any]:
     """What each process does."""
     rank, _world = rank_and_world()
     results: dict[str, Any] = {name: regulate(models.build("buffer"), config) for name, config in CONFIGS.items()}
-    results["missing"] = regulate(Backwards(), MOVING, missing=True)
+    results["missing"] = regulate(Backwards(), replace(MOVING, reaction=0.1), missing=True)
     early[0].step()
     results["late group"] = [early[0].scales, early[0].rates]
     results["told"] = {"too late": refusal(early[1].step), **refusals(rank)}
@@ -209,7 +209,7 @@ def same(got: dict[str, float], wanted: dict[str, float]) -> None:
 @pytest.mark.parametrize("name", [*CONFIGS, "missing"])
 def test_ranks_are_one_process_on_the_union(ranks: list[dict[str, Any]], name: str) -> None:
     if name == "missing":
-        alone = regulate(Backwards(), MOVING, missing=True)
+        alone = regulate(Backwards(), replace(MOVING, reaction=0.1), missing=True)
         assert list(alone[0][0]) == ["first", "middle", "last"]
     else:
         alone = regulate(models.build("buffer"), CONFIGS[name])
