@@ -1,6 +1,7 @@
 """torch.compile after attach: the same rates and scales as eager, and no more graphs, breaks or recompilations than without."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,10 @@ from torch._dynamo.utils import counters
 from torch.utils.checkpoint import checkpoint
 
 import ahsar
-from ahsar import AttachError, Config, SensingError
+from ahsar import AttachError, SensingError
 from tests import compiling, models
 from tests.compiling import counting
+from tests.models import MOVING
 
 UPDATES = 50
 X = models.batch(0)[0]
@@ -45,7 +47,7 @@ def unattached(name: str, **options: Any) -> compiling.Counts:
 def eager(name: str, updates: int = UPDATES) -> ahsar.Homeostat:
     model = compiling.build(name)
     optimizer = models.adam(model)
-    homeostat = ahsar.attach(model, optimizer)
+    homeostat = ahsar.attach(model, optimizer, config=MOVING)
     compiling.train(model, model, optimizer, updates)
     return homeostat
 
@@ -54,7 +56,7 @@ def check(name: str, updates: int = UPDATES, in_place: bool = False, **options: 
     with counting() as counts:
         model = compiling.build(name)
         optimizer = models.adam(model)
-        homeostat = ahsar.attach(model, optimizer, compile=True, layers="all")
+        homeostat = ahsar.attach(model, optimizer, config=MOVING, compile=True, layers="all")
         if in_place:
             model.compile(**options)
         compiling.train(model, model if in_place else torch.compile(model, **options), optimizer, updates)
@@ -88,7 +90,7 @@ def test_a_model_compiled_in_place(name: str) -> None:
 def test_thresholds_that_are_tensors_need_no_word_of_it(name: str) -> None:
     model = compiling.build(name)
     optimizer = models.adam(model)
-    homeostat = ahsar.attach(model, optimizer, layers="all")
+    homeostat = ahsar.attach(model, optimizer, config=MOVING, layers="all")
     compiling.train(model, torch.compile(model, backend="aot_eager"), optimizer, 10)
     wanted = eager(name, 10)
     assert homeostat.scales == pytest.approx(wanted.scales, abs=1e-5)
@@ -97,7 +99,7 @@ def test_thresholds_that_are_tensors_need_no_word_of_it(name: str) -> None:
 
 def test_numbers_compile_anew_and_say_so() -> None:
     model = compiling.build("LIF")
-    homeostat = ahsar.attach(model, layers="all")
+    homeostat = ahsar.attach(model, config=MOVING, layers="all")
     with pytest.warns(UserWarning, match="keeps its threshold as a number.*compile=True") as told:
         torch.compile(model, backend="eager")(X)
     assert [str(warning.message)[:17] for warning in told] == ["layer 'neurons.0'", "layer 'neurons.1'"]
@@ -110,7 +112,7 @@ def test_batches_of_several_sizes() -> None:
     for compiled in (False, True):
         model = compiling.build("buffer")
         optimizer = models.adam(model)
-        homeostat = ahsar.attach(model, optimizer, compile=True, layers="all")
+        homeostat = ahsar.attach(model, optimizer, config=MOVING, compile=True, layers="all")
         run: Any = torch.compile(model, backend="aot_eager") if compiled else model
         with counting() as counts:
             for step in range(12):
@@ -125,7 +127,7 @@ def test_an_interval_and_evaluation_cost_one_graph_each(name: str) -> None:
     with counting() as counts:
         model = compiling.build(name)
         optimizer = models.adam(model)
-        homeostat = ahsar.attach(model, optimizer, config=Config(interval=3), compile=True, layers="all")
+        homeostat = ahsar.attach(model, optimizer, config=replace(MOVING, interval=3), compile=True, layers="all")
         run = torch.compile(model, backend="aot_eager", fullgraph=True)
         with torch._dynamo.config.patch(error_on_recompile=False):
             for step in range(6):
@@ -141,7 +143,7 @@ def test_an_interval_and_evaluation_cost_one_graph_each(name: str) -> None:
     assert settled == counts.graphs <= 3  # sensing, not sensing, evaluation
     twin = compiling.build(name)
     steps = models.adam(twin)
-    wanted = ahsar.attach(twin, steps, config=Config(interval=3))
+    wanted = ahsar.attach(twin, steps, config=replace(MOVING, interval=3))
     compiling.train(twin, twin, steps, 12)
     assert homeostat.scales == pytest.approx(wanted.scales, abs=1e-5)
 
@@ -161,7 +163,7 @@ def test_models_of_one_class_with_and_without_controller_take_turns(before: bool
     run = torch.compile(plain, backend="eager")
     if before:
         run(X)
-    homeostat = ahsar.attach(model, optimizers[0], compile=True, layers="all")
+    homeostat = ahsar.attach(model, optimizers[0], config=MOVING, compile=True, layers="all")
     with counting() as counts:
         own = torch.compile(model, backend="eager")
         for step in range(6):
@@ -188,7 +190,7 @@ def test_checkpointing_in_compiled_code_is_counted_once(name: str, fullgraph: bo
     for compiled in (False, True):
         model = compiling.build(name)
         model.__class__ = Checkpointed
-        homeostat = ahsar.attach(model, compile=True, layers="all")
+        homeostat = ahsar.attach(model, config=MOVING, compile=True, layers="all")
         run = torch.compile(model, backend="aot_eager", fullgraph=fullgraph) if compiled else model
         run(X).sum().backward()
         sums.append([tuple(map(float, layer.sum.read())) for layer in homeostat.layers])  # type: ignore[arg-type]
@@ -200,7 +202,7 @@ def test_checkpointing_around_compiled_code_changes_no_rate() -> None:
     rates = []
     for around in (False, True):
         model = compiling.build("buffer")
-        homeostat = ahsar.attach(model, compile=True, layers="all")
+        homeostat = ahsar.attach(model, config=MOVING, compile=True, layers="all")
         run = torch.compile(model, backend="aot_eager")
         call: Any = partial(checkpoint, run, use_reentrant=False) if around else run
         call(X.clone().requires_grad_()).sum().backward()
@@ -216,7 +218,7 @@ def test_checkpointing_around_compiled_code_changes_no_rate() -> None:
 @pytest.mark.parametrize("ending", ["detach", "bake"])
 def test_endings_reach_compiled_code(name: str, ending: str) -> None:
     model, twin = compiling.build(name), compiling.build(name)
-    homeostat = ahsar.attach(model, compile=True, layers="all")
+    homeostat = ahsar.attach(model, config=MOVING, compile=True, layers="all")
     run = torch.compile(model, backend="aot_eager")
 
     def output(module: nn.Module, call: Any) -> Tensor:
@@ -245,25 +247,25 @@ def test_code_compiled_for_a_model_without_controller_does_not_hide_the_threshol
 def check_against_eager(name: str) -> None:
     model = compiling.build(name)
     optimizer = models.adam(model)
-    homeostat = ahsar.attach(model, optimizer, layers="all")
+    homeostat = ahsar.attach(model, optimizer, config=MOVING, layers="all")
     compiling.train(model, torch.compile(model, backend="eager"), optimizer, 10)
     assert homeostat.scales == pytest.approx(eager(name, 10).scales, abs=1e-5)
 
 
 def test_a_state_saved_between_compiled_forwards_continues() -> None:
     model = compiling.build("buffer")
-    homeostat = ahsar.attach(model, layers="all")
+    homeostat = ahsar.attach(model, config=MOVING, layers="all")
     run = torch.compile(model, backend="aot_eager")
     run(X)
     state = copy.deepcopy(homeostat.state_dict())
     assert state["layers"]["neurons.0"]["count"] == X.shape[0] * models.STEPS * models.WIDTH
     twin = compiling.build("buffer")
-    other = ahsar.attach(twin, layers="all")
+    other = ahsar.attach(twin, config=MOVING, layers="all")
     other.load_state_dict(state)
     for each in (homeostat, other):
         each.step()
     assert homeostat.scales == other.scales and homeostat.rates == other.rates
-    fresh_state = ahsar.attach(compiling.build("buffer"), layers="all").state_dict()
+    fresh_state = ahsar.attach(compiling.build("buffer"), config=MOVING, layers="all").state_dict()
     homeostat.load_state_dict(fresh_state)  # of a controller that has heard nothing
     run(X)
     homeostat.step()
@@ -272,7 +274,7 @@ def test_a_state_saved_between_compiled_forwards_continues() -> None:
 
 def test_a_compiled_step_without_forward_is_refused() -> None:
     model = compiling.build("buffer")
-    homeostat = ahsar.attach(model, layers="all")
+    homeostat = ahsar.attach(model, config=MOVING, layers="all")
     torch.compile(model, backend="eager")(X)
     homeostat.step()
     with pytest.raises(SensingError, match=r"model\.train\(\)"):
@@ -281,7 +283,7 @@ def test_a_compiled_step_without_forward_is_refused() -> None:
 
 def test_a_compiled_model_may_change_its_dtype() -> None:
     model, twin = compiling.build("buffer"), compiling.build("buffer")
-    homeostat, wanted = ahsar.attach(model, layers="all"), ahsar.attach(twin, layers="all")
+    homeostat, wanted = ahsar.attach(model, config=MOVING, layers="all"), ahsar.attach(twin, config=MOVING, layers="all")
     run = torch.compile(model, backend="aot_eager")
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         for module, call in ((model, run), (twin, twin)):
@@ -296,7 +298,7 @@ def test_a_model_compiled_in_place_can_be_calibrated() -> None:
     scales = []
     for compiled in (False, True):
         model = compiling.build("float")
-        homeostat = ahsar.attach(model, compile=True, layers="all")
+        homeostat = ahsar.attach(model, config=MOVING, compile=True, layers="all")
         if compiled:
             model.compile(backend="aot_eager")
         homeostat.calibrate([X])
@@ -306,7 +308,7 @@ def test_a_model_compiled_in_place_can_be_calibrated() -> None:
 
 def test_a_copy_of_a_model_that_was_compiled_is_independent() -> None:
     model = compiling.build("LIF")
-    homeostat = ahsar.attach(model, compile=True, layers="all")
+    homeostat = ahsar.attach(model, config=MOVING, compile=True, layers="all")
     run = torch.compile(model, backend="aot_eager")
     run(X)
     compiling.reset(model)
@@ -385,7 +387,7 @@ def test_cuda_graphs(name: str) -> None:
     """Sums are added in place at fixed addresses, so CUDA graphs are not skipped, and equal eager training."""
     model = compiling.build(name).cuda()
     optimizer = models.adam(model)
-    homeostat = ahsar.attach(model, optimizer, compile=True, layers="all")
+    homeostat = ahsar.attach(model, optimizer, config=MOVING, compile=True, layers="all")
     run: Any = torch.compile(model, mode="reduce-overhead", fullgraph=True)
     counters.clear()
     for step in range(20):

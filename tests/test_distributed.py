@@ -3,6 +3,7 @@
 import os
 import re
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.distributed.fsdp import fully_shard
 import ahsar
 from ahsar import AhsarError, Config, Homeostat
 from tests import models
+from tests.models import MOVING
 from tests.ranks import together
 from tests.test_homeostat import Backwards
 
@@ -61,9 +63,9 @@ def regulate(model: nn.Module, config: Config, missing: bool = False) -> list[An
 
 
 CONFIGS = {
-    "set-point": Config(gamma=0.5, set_point=0.1),
-    "network": Config(centre="network", gamma=0.5),
-    "interval": Config(interval=2),
+    "moving": replace(MOVING, frugal=True, floor=0.0, gamma=0.5, progress_beta=0.0),
+    "resting": Config(set_point=0.4, grace=2, resting_interval=2),
+    "interval": replace(MOVING, interval=2),
 }
 
 
@@ -87,9 +89,9 @@ def train(wrap: Any, model: nn.Module, accumulate_gradients: bool = False, late:
     """Scales and rates after each step, then the weights; in float64, where no spike hangs on the order of a sum."""
     rank, world = rank_and_world()
     model = model.double()
-    homeostat = None if late else ahsar.attach(model)
+    homeostat = None if late else ahsar.attach(model, config=MOVING)
     parallel = wrap(model)
-    homeostat = homeostat or ahsar.attach(model)
+    homeostat = homeostat or ahsar.attach(model, config=MOVING)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     homeostat.follow(optimizer)
     trace = []
@@ -124,7 +126,7 @@ def refusal(call: Any, *arguments: Any) -> str:
     return "no error"
 
 
-def stepped(config: Config | None = None, layers: Any = None, **attributes: Any) -> Homeostat:
+def stepped(config: Config = MOVING, layers: Any = None, **attributes: Any) -> Homeostat:
     """A controller that has sensed."""
     model = models.build()
     homeostat = ahsar.attach(model, config=config, layers=layers)
@@ -144,7 +146,7 @@ def refusals(rank: int) -> dict[str, str]:
     told["silent"] = refusal(homeostat.step)
     told["layers"] = refusal(stepped(layers="neurons.0" if rank == 1 else None).step)
     told["other layers"] = refusal(stepped(layers=f"neurons.{rank}" if rank < 2 else None).step)
-    told["config"] = refusal(stepped(Config(beta=0.5, interval=2) if rank == 1 else None).step)
+    told["config"] = refusal(stepped(replace(MOVING, beta=0.5, interval=2) if rank == 1 else MOVING).step)
     homeostat = stepped()
     homeostat.step()
     told["metric"] = refusal(homeostat.epoch, float("nan") if rank == 1 else 0.5)
@@ -163,7 +165,7 @@ def before() -> list[Homeostat]:
     """A process group that comes late: one controller has sensed by then, the other has taken a step on its own data."""
     rank, pair = int(os.environ["RANK"]), []
     for steps in (0, 1):
-        homeostat = ahsar.attach(models.build("buffer"))
+        homeostat = ahsar.attach(models.build("buffer"), config=MOVING)
         for step in range(steps + 1):
             x = shard(models.batch(step, SIZE)[0], rank, int(os.environ["WORLD"]))
             if len(x) or steps:
@@ -178,7 +180,7 @@ def work(early: list[Homeostat]) -> dict[str, Any]:
     """What each process does."""
     rank, _world = rank_and_world()
     results: dict[str, Any] = {name: regulate(models.build("buffer"), config) for name, config in CONFIGS.items()}
-    results["missing"] = regulate(Backwards(), Config(), missing=True)
+    results["missing"] = regulate(Backwards(), replace(MOVING, reaction=0.1), missing=True)
     early[0].step()
     results["late group"] = [early[0].scales, early[0].rates]
     results["told"] = {"too late": refusal(early[1].step), **refusals(rank)}
@@ -207,7 +209,7 @@ def same(got: dict[str, float], wanted: dict[str, float]) -> None:
 @pytest.mark.parametrize("name", [*CONFIGS, "missing"])
 def test_ranks_are_one_process_on_the_union(ranks: list[dict[str, Any]], name: str) -> None:
     if name == "missing":
-        alone = regulate(Backwards(), Config(), missing=True)
+        alone = regulate(Backwards(), replace(MOVING, reaction=0.1), missing=True)
         assert list(alone[0][0]) == ["first", "middle", "last"]
     else:
         alone = regulate(models.build("buffer"), CONFIGS[name])
@@ -223,7 +225,7 @@ def test_ranks_are_one_process_on_the_union(ranks: list[dict[str, Any]], name: s
 
 def test_one_all_reduce_per_update(ranks: list[dict[str, Any]]) -> None:
     for rank in ranks:
-        for name in ("set-point", "network", "missing"):
+        for name in ("moving", "missing"):
             sent = [entry[2] for entry in rank[name]]
             assert sent == [["all_gather_object", "all_reduce"]] + [["all_reduce"]] * (STEPS - 1)
         sent = [entry[2] for entry in rank["interval"]]
@@ -250,7 +252,7 @@ def test_a_wrapped_model_names_its_layers_as_it_does(ranks: list[dict[str, Any]]
 
 
 def test_a_process_group_may_come_after_attach(ranks: list[dict[str, Any]]) -> None:
-    alone = ahsar.attach(models.build("buffer"))
+    alone = ahsar.attach(models.build("buffer"), config=MOVING)
     alone.model(models.batch(0, SIZE)[0])
     alone.step()
     for rank in ranks:

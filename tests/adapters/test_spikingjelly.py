@@ -9,6 +9,7 @@ from spikingjelly.activation_based import functional, layer, monitor, neuron, su
 from torch import nn
 
 import ahsar
+from tests.models import MOVING
 
 from .case import NEURONS, STEPS, Case, attached, same, trace
 from .host_copies import HostCopies
@@ -127,7 +128,7 @@ def test_rates_equal_the_monitor_of_spikingjelly(step_mode: str) -> None:
 
 def test_one_copy_from_the_device_per_update_for_the_whole_model(monkeypatch: pytest.MonkeyPatch) -> None:
     net, copies = Net(), HostCopies(monkeypatch)
-    homeostat = ahsar.attach(net, layers="all")
+    homeostat = ahsar.attach(net, config=MOVING, layers="all")
     for _ in range(3):
         functional.reset_net(net)
         assert copies.during(lambda: net(torch.randn(STEPS, 2, NEURONS))) == 0
