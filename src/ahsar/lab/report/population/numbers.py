@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ahsar.lab.arms.names import constant_scale
 from ahsar.lab.results import stats
-from ahsar.lab.results.records import Record, constant_scale, rank
+from ahsar.lab.results.records import Record, rank
 from ahsar.lab.results.schema import ENDED
 
 SCHEMA = 1
