@@ -1,14 +1,18 @@
 """Every example runs, and shows what it promises."""
 
+import math
 import re
 import runpy
+import statistics
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+import ahsar
 from ahsar.adapters import unregister
 from tests.ranks import as_a_user
 
@@ -93,3 +97,39 @@ def test_an_example_runs_as_its_user_starts_it(name: str) -> None:
     assert scales
     if name == "ddp":  # both ranks tell of both epochs
         assert sorted(scales.count(text) for text in scales) == [2] * 4
+
+
+class Unattached:
+    """Stands in for a Homeostat: knows nothing and does nothing."""
+
+    def __init__(self) -> None:
+        self.rates: dict[str, float] = {}
+        self.scales: dict[str, float] = {}
+
+    def epoch(self, *metrics: float) -> None:
+        """Nothing."""
+
+    step = bake = detach = epoch
+
+
+SEEDS = 5
+
+
+@pytest.mark.filterwarnings(
+    "ignore::UserWarning:braincog", "ignore::FutureWarning:timm", "ignore::SyntaxWarning", "ignore::DeprecationWarning"
+)
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_attaching_costs_an_example_no_accuracy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over paired seeds it ends no more than a standard error below the same net without a controller."""
+    needs(CLASSIFIERS[name])
+    seed_everything, attach = torch.manual_seed, ahsar.attach
+    ends: dict[bool, list[float]] = {True: [], False: []}
+    for seed in range(SEEDS):
+        monkeypatch.setattr(torch, "manual_seed", lambda base, seed=seed: seed_everything(base + seed))
+        for attached in ends:
+            monkeypatch.setattr(ahsar, "attach", attach if attached else lambda *args, **kwargs: Unattached())
+            ends[attached].append(load(name)["main"]())
+    gaps = [a - b for a, b in zip(ends[True], ends[False], strict=True)]
+    error = statistics.stdev(gaps) / math.sqrt(SEEDS)
+    # 0.003 is one of the validation samples: below it a difference says nothing
+    assert statistics.mean(gaps) >= -max(error, 0.003), (ends, gaps)
