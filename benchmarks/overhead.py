@@ -26,11 +26,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import ahsar
+from ahsar.later import Later
 
+# sensed at every step, as while layers are led, and at every tenth, as once all rest
 CONFIGS = {
     "detached": None,
     "detached again": None,
-    "attached, interval 1": ahsar.Config(interval=1),
+    "attached, interval 1": ahsar.Config(interval=1, resting_interval=1),
     "attached, interval 10": ahsar.Config(interval=10),
 }
 
@@ -99,11 +101,19 @@ class Syncs(TorchDispatchMode):
             self.count += 1
             return self.tolist(tensor)
 
-        Tensor.tolist = counted  # type: ignore[method-assign]
+        self.value = Later.value
+
+        def arrived(later: Later) -> bool:
+            before = self.count
+            read = self.value(later)
+            self.count = before  # its copy reached the host some steps ago
+            return read
+
+        Tensor.tolist, Later.value = counted, arrived  # type: ignore[method-assign]
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
-        Tensor.tolist = self.tolist  # type: ignore[method-assign]
+        Tensor.tolist, Later.value = self.tolist, self.value  # type: ignore[method-assign]
         super().__exit__(*error)
 
 

@@ -95,8 +95,8 @@ def test_an_example_runs_as_its_user_starts_it(name: str) -> None:
     assert all(float(accuracy) > 0.75 for accuracy in re.findall(r"accuracy ([\d.]+)", done.stdout)), done.stdout
     scales = re.findall(r"scales ({.*?})", done.stdout)
     assert scales
-    if name == "ddp":  # both ranks tell of both epochs
-        assert sorted(scales.count(text) for text in scales) == [2] * 4
+    if name == "ddp":  # both ranks tell the same of both epochs; layers may rest already in the first
+        assert len(scales) == 4 and all(scales.count(text) in (2, 4) for text in scales)
 
 
 class Unattached:

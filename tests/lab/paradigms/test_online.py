@@ -12,6 +12,7 @@ from ahsar.lab import paradigms
 from ahsar.lab.models import build
 from ahsar.lab.paradigms.online import step_loss
 from tests.lab.paradigms.small import accuracy, batch, by_hand, distance, learned, lively, network, workload
+from tests.models import MOVING
 
 METHODS = ["ottt", "sltt"]
 NETWORKS = ["spikingjelly-conv", "spikingjelly-vgg"]
@@ -170,7 +171,7 @@ def test_the_controller_finds_every_neuron_and_counts_as_we_do(method: str, ever
     net, (x, y) = network(spec).float(), batch(spec)
     x = x.float()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    homeostat = ahsar.attach(net, optimizer)
+    homeostat = ahsar.attach(net, optimizer, config=MOVING)
     spikes: dict[str, list[Tensor]] = {name: [] for name in neurons(net)}
 
     def count(name: str, output: Any) -> None:

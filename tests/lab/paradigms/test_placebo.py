@@ -31,8 +31,10 @@ def test_attached_equals_the_baseline_bit_for_bit(paradigm: str, fields: dict[st
     records = {arm: run_trial(spec, splits, arm, 0) for arm in ("baseline", "attached", "ahsar")}
     assert records["attached"]["digest"] == records["baseline"]["digest"]
     assert records["attached"]["curve"][-1]["val_loss"] == records["baseline"]["curve"][-1]["val_loss"]
-    assert records["ahsar"]["digest"] != records["baseline"]["digest"]
-    assert set(records["ahsar"]["curve"][-1]["scales"].values()) != {1.0}
+    moved = set(records["ahsar"]["curve"][-1]["scales"].values()) != {1.0}
+    # a converted network was trained before, and the layers that STDP trains are healthy here: they are left alone
+    assert moved == (paradigm not in ("conversion", "stdp"))
+    assert (records["ahsar"]["digest"] != records["baseline"]["digest"]) == moved
     assert run_trial(spec, splits, "ahsar", 0)["digest"] == records["ahsar"]["digest"]
     assert run_trial(spec, splits, "ahsar", 1)["digest"] != records["ahsar"]["digest"]
 

@@ -44,9 +44,7 @@ def record(arm: str, test: float | None, number: int = 0) -> dict[str, Any]:
 
 
 def nets() -> dict[str, Any]:
-    return {
-        f"p-{i:04d}": net_of(DRAW, [record(arm, test, i) for arm, test in tests.items()]) for i, tests in enumerate(NETS)
-    }
+    return {f"p-{i:04d}": net_of(DRAW, [record(arm, test, i) for arm, test in tests.items()]) for i, tests in enumerate(NETS)}
 
 
 def test_a_net_has_its_properties_and_what_each_arm_lost() -> None:

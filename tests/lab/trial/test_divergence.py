@@ -90,7 +90,7 @@ def test_the_page_counts_it_apart(study: Plan) -> None:
     text = page.write(study.out).read_text()
     assert "baseline-s1</strong> diverged: " in text and "conv1.0.weight are not finite at step 5" in text
     matrix = matrix_page.combine([study.out], study.out.parent / "together").with_suffix(".md").read_text()
-    assert "| – → – | – |" in matrix and "- diverged: ahsar-s0: weights of" in matrix
+    assert "(2, 2 diverged)" in matrix and "– → –" in matrix and "- diverged: tiny ahsar-s0: weights of" in matrix
 
 
 def test_beside_finished_trials_it_is_a_miss(study: Plan) -> None:
@@ -109,7 +109,10 @@ def test_beside_finished_trials_it_is_a_miss(study: Plan) -> None:
 def well(record: dict[str, Any]) -> dict[str, Any]:
     """A record as it would be, had its trial ended well."""
     ended = {"steps_to_target": 10, "seconds_to_target": 100.0, "final_test": 0.8, "seconds": 200.0, "digest": "ab"}
-    return {**record, **ended, "status": "done", "error": None, "mean_rate": 0.1, "spikes": 5.0}
+    first = {**record["curve"][0], "val_metric": 0.0, "seconds": 0.0}
+    half = {**first, "step": 10, "val_metric": record["target"], "seconds": 100.0}
+    curve = [first, half, {**half, "step": 20, "seconds": 200.0}]
+    return {**record, **ended, "curve": curve, "status": "done", "error": None, "mean_rate": 0.1, "spikes": 5.0}
 
 
 def test_a_learning_rate_that_diverges_is_not_chosen(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 import ahsar
-from ahsar import functional
 from ahsar.errors import WorkloadError
 from ahsar.lab import arms, data
 from ahsar.lab.results.schema import header
@@ -101,9 +100,9 @@ def test_shuffled_gives_each_scale_to_the_next_layer() -> None:
     homeostat = arms.build("shuffled").attach(model, torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.1))
     assert homeostat is not None
     drive = torch.tensor([-1.0, 0.0, 1.0])
-    homeostat._regulator.become(replace(homeostat.state, drive=drive))
+    homeostat._regulator.become(replace(homeostat.state, log_scale=drive))
     homeostat.release()
-    meant = functional.bound(drive, homeostat.config.reach).tolist()
+    meant = drive.exp().tolist()
     assert list(homeostat.scales.values()) == [meant[2], meant[0], meant[1]]
     homeostat._regulator.rewrite()
     assert list(homeostat.scales.values()) == [meant[2], meant[0], meant[1]]
