@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from . import checks, controller
 from .adapt import Adaptation, adapting
@@ -15,6 +14,7 @@ from .calibrate import calibrate
 from .config import Config
 from .controller import Scales
 from .errors import AttachError
+from .following import Following
 from .layer import Group, Layer
 from .regulator import Regulator
 from .state import ControllerState
@@ -40,8 +40,7 @@ class Homeostat:
         device = next((t.device for t in nn.Module.parameters(model) if not t.is_meta), torch.device("cpu"))
         self.model, self.attached = model, True
         self._regulator = Regulator(group, config, device, scales)
-        self._optimizer: torch.optim.Optimizer | None = None
-        self._optimizer_handle: RemovableHandle | None = None
+        self._following: Following | None = None
         group.homeostat = self
 
     @property
@@ -117,8 +116,7 @@ class Homeostat:
         self._regulator.step()
 
     def epoch(self, metric: float, higher_is_better: bool = True) -> None:
-        """Close an epoch: equations (7) to (9). With `Config(frugal=True)` they move the gain by validation progress and
-        activity energy, in steps as large as the learning rate of the followed optimizer is against its largest.
+        """Close an epoch: equations (7) to (9), which move the gain with `Config(frugal=True)` alone.
 
         Args:
             metric: a validation metric of this epoch, finite. Never the test metric.
@@ -129,7 +127,7 @@ class Homeostat:
             SensingError: no step was taken yet.
         """
         self._require_attached("epoch()")
-        self._regulator.close_epoch(float(metric), higher_is_better, self._learning_rate())
+        self._regulator.close_epoch(float(metric), higher_is_better, self._following and self._following.learning_rate())
         checks.say(self._regulator.group.said, checks.silent(self.state, self.model))
 
     def calibrate(
@@ -176,8 +174,7 @@ class Homeostat:
                     adaptation.reset()  # episodic: every batch starts from the learned scales; without it, continual
 
         Args:
-            config: the constants within; default: `ahsar.adapt.constants`, with which every layer is led, and led on, to
-                the rate that it had at the end of training.
+            config: the constants within; default: each layer is led on to the rate that it had at the end of training.
             keep: go on with the adapted scales after the context.
 
         Raises:
@@ -217,24 +214,16 @@ class Homeostat:
 
     def _unhook(self, restore: bool) -> None:
         self._regulator.group.unhook(restore)
-        if self._optimizer_handle is not None:
-            self._optimizer_handle.remove()
-            self._optimizer = self._optimizer_handle = None
+        if self._following is not None:
+            self._following.end()
+            self._following = None
         self.attached = False
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
         """Take a step of the fast loop after every step of `optimizer`, and of no other."""
-        if self._optimizer_handle is not None:
-            self._optimizer_handle.remove()
-        # Accelerate, Fabric and Lightning wrap optimizers; the step that counts, and may be left out, is the inner one's
-        while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
-            optimizer = inner
-        self._optimizer, self._optimizer_handle = optimizer, optimizer.register_step_post_hook(lambda *_: self.step())
-
-    def _learning_rate(self) -> float | None:
-        """The largest of the followed optimizer's groups, or None."""
-        groups = self._optimizer.param_groups if self._optimizer is not None else []
-        return max((float(group["lr"]) for group in groups if "lr" in group), default=None)
+        if self._following is not None:
+            self._following.end()
+        self._following = Following(optimizer, self.step)
 
     def _require_attached(self, call: str) -> None:
         if not self.attached:
@@ -257,4 +246,4 @@ class Homeostat:
 
     def __getstate__(self) -> dict[str, Any]:
         # a copy of the model has a controller of its own, which no optimizer steps
-        return {**self.__dict__, "_optimizer": None, "_optimizer_handle": None}
+        return {**self.__dict__, "_following": None}
