@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 from ahsar.errors import WorkloadError
 from ahsar.lab.models import is_sequence, unroll
-from ahsar.lab.models.snntorch_conv import Answer, make_leaky
+from ahsar.lab.models.leaky_steps import LeakySteps, make_leaky
 from ahsar.lab.spec import workload
 
 WIDTH, DEPTH = 128, 2  # where the workload gives 0
 
 
-class SnntorchMLP(nn.Module):
+class SnntorchMLP(LeakySteps):
     """Linear layers `fc1 ...` with neurons `lif1 ...`, a linear readout, `answer` behind it if asked for; a frame or an image
     is flattened first."""
 
@@ -21,35 +21,20 @@ class SnntorchMLP(nn.Module):
         if spec.neuron != "lif":
             raise WorkloadError("model.name = 'snntorch-mlp': takes model.neuron = 'lif' only")
         self.time_steps = spec.time_steps
-        self.membranes: list[Tensor] = []
-        self.synapses, self.neurons = nn.ModuleDict(), nn.ModuleDict()
         features, width = prod(sample_shape[1:] if is_sequence(sample_shape) else sample_shape), spec.width or WIDTH
         for i in range(1, (spec.depth or DEPTH) + 1):
             self.synapses[f"fc{i}"] = nn.Linear(features, width)
             self.neurons[f"lif{i}"] = make_leaky(spec)
             features = width
-        self.readout = nn.Linear(features, classes)
-        self.answer = None if spec.output == "linear" else Answer(make_leaky(spec), spec.output, spec.time_steps)
+        self.end_in(spec, features, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[T, N, classes]` of a batch `[N, ...]` or `[N, T, ...]`."""
         return unroll(self, x, self.time_steps)
-
-    def begin(self) -> None:
-        """Begin a sequence."""
-        neurons = [*self.neurons.values(), *([] if self.answer is None else [self.answer.lif])]
-        self.membranes = [neuron.init_leaky() for neuron in neurons]  # type: ignore[operator]
-
-    def cut(self) -> None:
-        """Detach all membranes from the graph."""
-        self.membranes = [membrane.detach() for membrane in self.membranes]
 
     def step(self, x: Tensor) -> Tensor:
         """Logits `[N, classes]` of one frame `[N, ...]`."""
         x = x.flatten(1)
         for i, (synapse, neuron) in enumerate(zip(self.synapses.values(), self.neurons.values(), strict=True)):
             x, self.membranes[i] = neuron(synapse(x), self.membranes[i])
-        logits = self.readout(x)
-        if self.answer is not None:
-            logits, self.membranes[-1] = self.answer(logits, self.membranes[-1])
-        return logits
+        return self.respond(x)

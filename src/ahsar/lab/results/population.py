@@ -82,13 +82,13 @@ def read(out: Path) -> dict[str, list[Record]]:
         ResultsError: none has run, or a file is damaged.
     """
     names = about_of(out)["draws"]
-    found = {name: list(records_in(out / name / "trials")) for name in names}
-    if not any(found.values()):
+    ended = {name: list(records_in(out / name / "trials")) for name in names}
+    if not any(ended.values()):
         if not any((out / kept).exists() for kept in ("trials.jsonl", "trials.jsonl.gz")):
             raise ResultsError(f"{out}: none of its {len(names)} draws has run: run `ahsar population` with this --out again")
         for record in read_trials(out):
-            found.setdefault(record["workload"], []).append(record)
-    return {name: found[name] for name in names if found[name]}
+            ended.setdefault(record["workload"], []).append(record)
+    return {name: ended[name] for name in names if ended[name]}
 
 
 def merge(out: Path) -> Path:
