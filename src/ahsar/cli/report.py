@@ -92,7 +92,7 @@ def show_population(out: Path) -> None:
 
     console = make_console()
     written = page.write(out)
-    found = json.loads((out / "population.json").read_text(encoding="utf-8"))
-    for said in (page.headline(found), *page.findings(found)):
+    numbers = json.loads((out / "population.json").read_text(encoding="utf-8"))
+    for said in (page.headline(numbers), *page.findings(numbers)):
         console.print(said, highlight=False)
     console.print(f"page: {written.absolute()}", soft_wrap=True)

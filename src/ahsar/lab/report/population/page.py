@@ -46,15 +46,15 @@ def write(out: Path) -> Path:
         ResultsError: `out` holds no population, or none of its draws has run.
     """
     about = about_of(out)
-    found = collect(out)
+    numbers = collect(out)
     facts = {"command": about["command"], "population": f"{about['name']}, hash {about['hash']}", **about["versions"]}
-    content = _content(found, facts)
+    content = _content(numbers, facts)
     drawn = [
-        pictures.scatter(found, out / "population-scatter.png"),
-        pictures.constants(found, out / "population-constants.png"),
-        pictures.regret(found, out / "population-regret.png"),
+        pictures.scatter(numbers, out / "population-scatter.png"),
+        pictures.constants(numbers, out / "population-constants.png"),
+        pictures.regret(numbers, out / "population-regret.png"),
     ]
-    write_whole(out / "population.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    write_whole(out / "population.json", json.dumps(numbers, indent=1, ensure_ascii=False) + "\n")
     write_whole(out / "population.md", _markdown(content))
     return write_whole(out / "population.html", render({**content, "figures": [picture(path) for path in drawn]}))
 
@@ -73,24 +73,24 @@ def collect(out: Path) -> dict[str, Any]:
     return plain({**first, **combined(nets), "failures": lost})
 
 
-def _content(found: dict[str, Any], facts: dict[str, str]) -> dict[str, Any]:
+def _content(numbers: dict[str, Any], facts: dict[str, str]) -> dict[str, Any]:
     """What the template shows."""
-    block = "for the verdict" if found["verdict"] else "for development"
+    block = "for the verdict" if numbers["verdict"] else "for development"
     return {
-        "title": f"Population {found['population']} (hash {found['hash']}), {len(found['nets'])} nets {block}",
-        "headline": headline(found),
-        "findings": findings(found),
+        "title": f"Population {numbers['population']} (hash {numbers['hash']}), {len(numbers['nets'])} nets {block}",
+        "headline": headline(numbers),
+        "findings": findings(numbers),
         "tables": [
-            {"title": "Every arm over the nets", "header": list(HEADER), "rows": arm_rows(found), "note": NOTE},
-            {"title": "By kind of net", "header": _kinds_header(found), "rows": _kinds(found), "note": _KINDS_NOTE},
+            {"title": "Every arm over the nets", "header": list(HEADER), "rows": arm_rows(numbers), "note": NOTE},
+            {"title": "By kind of net", "header": _kinds_header(numbers), "rows": _kinds(numbers), "note": _KINDS_NOTE},
         ],
-        "failures": found["failures"],
+        "failures": numbers["failures"],
         "facts": facts,
         "reading": READING,
     }
 
 
-def arm_rows(found: dict[str, Any]) -> list[list[str]]:
+def arm_rows(numbers: dict[str, Any]) -> list[list[str]]:
     """Cells of the table of arms, under `HEADER`."""
     return [
         [
@@ -107,38 +107,38 @@ def arm_rows(found: dict[str, Any]) -> list[list[str]]:
             _operations(row),
             ", ".join(f"{row[kind]} {kind}" for kind in ("diverged", "failed") if row[kind]) or "–",
         ]
-        for arm, row in found["arms"].items()
+        for arm, row in numbers["arms"].items()
     ]
 
 
 _KINDS_NOTE = "Mean final test of each arm that ran in all nets, by the block from which the network was drawn."
 
 
-def _everywhere(found: dict[str, Any]) -> list[str]:
-    return [arm for arm, row in found["arms"].items() if row["nets"] == len(found["nets"]) and arm != "attached"]
+def _everywhere(numbers: dict[str, Any]) -> list[str]:
+    return [arm for arm, row in numbers["arms"].items() if row["nets"] == len(numbers["nets"]) and arm != "attached"]
 
 
-def _kinds_header(found: dict[str, Any]) -> list[str]:
-    return ["network", "nets", *map(arm_name, _everywhere(found))]
+def _kinds_header(numbers: dict[str, Any]) -> list[str]:
+    return ["network", "nets", *map(arm_name, _everywhere(numbers))]
 
 
-def _kinds(found: dict[str, Any]) -> list[list[str]]:
+def _kinds(numbers: dict[str, Any]) -> list[list[str]]:
     rows = []
-    for kind in sorted({net["axes"]["model"] for net in found["nets"].values()}):
-        mine = [net for net in found["nets"].values() if net["axes"]["model"] == kind]
+    for kind in sorted({net["axes"]["model"] for net in numbers["nets"].values()}):
+        mine = [net for net in numbers["nets"].values() if net["axes"]["model"] == kind]
         cells = []
-        for arm in _everywhere(found):
+        for arm in _everywhere(numbers):
             tests = [test for net in mine if (test := net["arms"][arm]["test"]) is not None]
             cells.append(_number(sum(tests) / len(tests) if tests else None))
         rows.append([kind, str(len(mine)), *cells])
     return rows
 
 
-def headline(found: dict[str, Any]) -> str:
+def headline(numbers: dict[str, Any]) -> str:
     """The one sentence on top: AHSAR and the baseline."""
-    base, ours = found["arms"].get(BASELINE), found["arms"].get(OURS)
+    base, ours = numbers["arms"].get(BASELINE), numbers["arms"].get(OURS)
     if not base or not ours or ours["against_baseline"]["mean"] is None:
-        return f"Over {_several(len(found['nets']), 'net')}: no net holds both AHSAR and the baseline."
+        return f"Over {_several(len(numbers['nets']), 'net')}: no net holds both AHSAR and the baseline."
     return (
         f"Over {ours['nets']} nets AHSAR ended at a mean test accuracy of {ours['test']['mean']:.3f}, the baseline at "
         f"{base['test']['mean']:.3f} (difference {mean_gap(ours['against_baseline'])}): better by 2 points in "
@@ -147,9 +147,9 @@ def headline(found: dict[str, Any]) -> str:
     )
 
 
-def findings(found: dict[str, Any]) -> list[str]:
+def findings(numbers: dict[str, Any]) -> list[str]:
     """One sentence for each opponent that matters, for regret, price and checks."""
-    arms, said = found["arms"], []
+    arms, said = numbers["arms"], []
     ours = arms.get(OURS)
     if ours and ours["regret"]["mean"] is not None:
         said.append(
@@ -157,7 +157,7 @@ def findings(found: dict[str, Any]) -> list[str]:
             f"{ours['regret']['worst']:.3f} at worst; its mean rate {_number(ours['rate'])}, its "
             f"operations {_operations(ours)} the baseline's."
         )
-    best = found["best_constant"]
+    best = numbers["best_constant"]
     if best is not None:
         row = arms[best]
         said.append(
@@ -167,22 +167,22 @@ def findings(found: dict[str, Any]) -> list[str]:
         )
     rivals = [arm for arm in arms if kind_of(arm) not in (BASELINE, OURS, "constant", "attached")]
     said += [f"{arm_name(arm)}, {_several(arms[arm]['nets'], 'net')}: {_verdict(arms[arm])}." for arm in rivals]
-    checked = found["attached_identical"]
+    checked = numbers["attached_identical"]
     if checked["n"]:
         same, total = checked["identical"], checked["n"]
         verdict = "Check passed" if same == total else "CHECK FAILED"
         said.append(f"{verdict}: with all scales held at 1, {same} of {total} nets equal the baseline bit for bit.")
-    if found["unlearned"]:
-        unlearned = _several(found["unlearned"], "net")
+    if numbers["unlearned"]:
+        unlearned = _several(numbers["unlearned"], "net")
         said.append(f"In {unlearned} no arm gets 0.1 above chance: none fails there, all else counts them too.")
     diverged = sum(row["diverged"] for row in arms.values())
     if diverged:
         said.append(f"{_several(diverged, 'trial')} diverged: a weight or a loss was not finite. No final test counts there.")
-    failed = sum(row["status"] == "failed" for row in found["failures"])
+    failed = sum(row["status"] == "failed" for row in numbers["failures"])
     if failed:
         said.append(f"{_several(failed, 'trial')} failed with an error, and left the net out of that arm's row.")
-    if found["drawn"] > len(found["nets"]):
-        said.append(f"Not run yet: {found['drawn'] - len(found['nets'])} of {found['drawn']} nets.")
+    if numbers["drawn"] > len(numbers["nets"]):
+        said.append(f"Not run yet: {numbers['drawn'] - len(numbers['nets'])} of {numbers['drawn']} nets.")
     return said
 
 

@@ -22,26 +22,26 @@ _PROPERTIES = {  # of a net: title, name of its axis, whether that is logarithmi
 }
 
 
-def scatter(found: dict[str, Any], path: Path) -> Path:
+def scatter(numbers: dict[str, Any], path: Path) -> Path:
     """Write the final test of every arm over the baseline's, one dot a net.
 
     Args:
-        found: as `numbers.combined` gives it.
+        numbers: as `numbers.combined` gives it.
     """
-    arms = [arm for arm in found["arms"] if arm != "baseline"]
+    arms = [arm for arm in numbers["arms"] if arm != "baseline"]
     rows = max(1, math.ceil(len(arms) / _COLUMNS))
     made, axes = figure(_COLUMNS, rows, width=11.0, height=0.5 + 2.6 * rows, sharex=True, sharey=True)
     for ax, arm in zip(axes, arms, strict=False):
         pairs = [
             (net["arms"]["baseline"]["test"], net["arms"][arm]["test"])
-            for net in found["nets"].values()
+            for net in numbers["nets"].values()
             if _test(net, "baseline") is not None and _test(net, arm) is not None
         ]
         ax.fill_between([0, 1], [-0.02, 0.98], [0.02, 1.02], color=FAINT, alpha=0.6, linewidth=0)
         ax.plot([0, 1], [0, 1], color=SOFT, linewidth=0.8)
         ax.scatter(*(zip(*pairs, strict=True) if pairs else ((), ())), s=11, color=colour(arm), alpha=0.7, linewidth=0)
         ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        row = found["arms"][arm]
+        row = numbers["arms"][arm]
         words(ax, arm_name(arm))
         ax.text(0.96, 0.04, f"{row['better']} : {row['worse']}", transform=ax.transAxes, ha="right", fontsize=9, color=INK)
     for ax in axes[len(arms) :]:
@@ -51,9 +51,9 @@ def scatter(found: dict[str, Any], path: Path) -> Path:
     return save(made, path)
 
 
-def constants(found: dict[str, Any], path: Path) -> Path:
+def constants(numbers: dict[str, Any], path: Path) -> Path:
     """Write how many nets each constant scale would have been right for."""
-    counts = found["right_constants"]
+    counts = numbers["right_constants"]
     made, (ax,) = figure(width=7.0, height=3.2)
     if counts:
         bars = ax.bar(range(len(counts)), list(counts.values()), width=0.7, color=colour("constant"))
@@ -65,25 +65,25 @@ def constants(found: dict[str, Any], path: Path) -> Path:
     return save(made, path)
 
 
-def regret(found: dict[str, Any], path: Path) -> Path:
+def regret(numbers: dict[str, Any], path: Path) -> Path:
     """Write the regret of the baseline, AHSAR and the best single constant over three properties of a net."""
-    arms = [arm for arm in ("baseline", found["best_constant"], "ahsar") if arm in found["arms"]]
+    arms = [arm for arm in ("baseline", numbers["best_constant"], "ahsar") if arm in numbers["arms"]]
     made, axes = figure(3, width=12.0, height=3.6, sharey=True)
     for i, (ax, (key, (title, name, logarithmic))) in enumerate(zip(axes, _PROPERTIES.items(), strict=True)):
         if logarithmic:
             ax.set_xscale("log")
-        ends = [_regret_line(ax, found, arm, key) for arm in arms]
+        ends = [_regret_line(ax, numbers, arm, key) for arm in arms]
         words(ax, f"Regret {title}", name, "" if i else "best arm − arm, final test")
         if i == 2:
             end_labels(ax, [end for end in ends if end is not None])
     return save(made, path)
 
 
-def _regret_line(ax: "Axes", found: dict[str, Any], arm: str, key: str) -> tuple[float, str, str] | None:
+def _regret_line(ax: "Axes", numbers: dict[str, Any], arm: str, key: str) -> tuple[float, str, str] | None:
     """Dots of one arm and their mean in bins of equally many nets; where the line ends, its name and colour."""
     rows = [
         (net[key], net["arms"][arm]["regret"])
-        for net in found["nets"].values()
+        for net in numbers["nets"].values()
         if net[key] is not None and _test(net, arm) is not None
     ]
     if not rows:
