@@ -14,7 +14,8 @@ STEPS, FEATURES, WIDTH, CLASSES = 4, 8, 24, 3
 # Every layer is led at every update, without end: for tests that need scales which move, whatever the rates are. No count of
 # spikes is exactly at the set-point, where nothing would move.
 MOVING = ahsar.Config(
-    set_point=0.2003, band=(1.0, 1.0), lead=(1.0, 1.0), cooling=0.0, tolerance=0.0, grace=10**6, resting_interval=1
+    set_point=0.2003, band=(1.0, 1.0), lead=(1.0, 1.0), cooling=0.0, response=0.0, tolerance=0.0, grace=10**6,
+    resting_interval=1,
 )  # fmt: skip
 
 

@@ -44,6 +44,15 @@ def centre(rate: float, set_point: float, moved: bool, config: Config) -> float:
     return max(up, -config.limit) if up < 0 else min(down, config.limit) if down > 0 else 0.0
 
 
+def resists(pushed: float, before: float, average: float, response: float) -> bool:
+    """Of one layer: a move large enough to tell by, which log ξ followed by less than `response` of it."""
+    if not response or abs(pushed) <= 0.15 or before <= 0 or average < 0.01:
+        return False
+    if min(distance(average), distance(before)) <= 0.05:
+        return False
+    return (math.log(distance(average)) - math.log(distance(before))) / pushed < response
+
+
 def diffuse(correction: Vector, open_to: Sequence[bool], diffusion: float) -> Vector:
     """(4): every pair of neighbours that both take part shares its difference."""
     result = list(correction)
@@ -93,6 +102,7 @@ class Reference:
         self.config = config
         self.log_scales, self.average, self.weight = [0.0] * layers, [0.0] * layers, [0.0] * layers
         self.sizes, self.led, self.away = [0.0] * layers, [0.0] * layers, [0] * layers
+        self.pushed = [0.0] * layers
         self.own: list[float | None] = [None] * layers
         self.gain, self.stride, self.futile = 1.0, 1.0, 0
         self.metrics: list[float] = []
@@ -114,15 +124,18 @@ class Reference:
         config = self.config
         self.sizes = [n if n > 0 else old for n, old in zip(counts, self.sizes, strict=True)]
         rates = rate(spikes, counts)
+        past = list(self.average)
         self.average, self.weight = smooth(self.average, self.weight, rates, config.beta)
         free = [n < config.grace for n in self.led]
         learns = [config.trained and own is None for own in self.own]
         silent = [r < 0.01 for r in rates]
         known = [math.isfinite(r) for r in rates]
-        corrections, open_to, waits = [], [], []
+        corrections, open_to, waits, resisting = [], [], [], []
         for i in range(len(rates)):
             waits.append(i > 0 and all(silent[j] and free[j] and not learns[j] for j in (i - 1, i)))
-            open_to.append(known[i] and free[i] and not waits[i] and not learns[i])
+            may = known[i] and free[i] and not waits[i] and not learns[i]
+            resisting.append(may and resists(self.pushed[i], past[i], self.average[i], config.response))
+            open_to.append(may and not resisting[i])
             moved = self.log_scales[i] != 0
             corrections.append(centre(self.average[i], self.set_point(i), moved, config) if known[i] else 0.0)
         shared = diffuse(
@@ -141,7 +154,9 @@ class Reference:
             if known[i] and free[i] and not waits[i]:
                 self.led[i] += 1
             arrived = open_to[i] and before != 0 and abs(corrections[i]) < config.tolerance
-            if arrived or self.led[i] >= config.grace:
+            if known[i]:
+                self.pushed[i] = self.log_scales[i] - before
+            if arrived or resisting[i] or self.led[i] >= config.grace:
                 self.led[i] = math.inf
             if learns[i] and self.led[i] == math.inf:
                 self.own[i] = max(self.average[i], 0.01)

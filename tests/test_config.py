@@ -18,6 +18,7 @@ RANGES = {
     "diffusion": (0, 0.25, "[0, 0.25)"),
     "reaction": (0, 2, "[0, 2]"),
     "cooling": (0, 10, "[0, 10]"),
+    "response": (0, 1, "[0, 1)"),
     "tolerance": (0, 1, "[0, 1]"),
     "gamma": (0, 1, "[0, 1]"),
     "gain_limit": (1, 10, "[1, 10]"),
@@ -69,7 +70,7 @@ def test_what_is_no_pair_is_refused(field: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"lead": (0.5, 2.0)}, r"Config\.lead.*within Config\.band"),
+        ({"lead": (0.2, 2.0)}, r"Config\.lead.*within Config\.band"),
         ({"band": (0.6, 3.5)}, r"Config\.band.*within Config\.rescue"),
         ({"reach": (1.5, 4.0)}, r"Config\.reach.*hold 1"),
     ],

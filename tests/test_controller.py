@@ -40,6 +40,8 @@ CONFIGS = {
     "default": Config(),
     "quick to rest and rescue": Config(grace=3, patience=2, pause=4),
     "diffusing": Config(diffusion=0.2, beta=0.5),
+    "pushing on": Config(response=0.0),
+    "asking for more": Config(response=0.8, band=(1.0, 1.0), lead=(1.0, 1.0)),
     "trained": Config(trained=True, grace=4, patience=2),
     "frugal": Config(frugal=True, gamma=0.5, floor=0.01),
 }

@@ -146,6 +146,23 @@ def test_equal_corrections_do_not_diffuse() -> None:
     assert torch.equal(functional.diffuse(correction, everyone, 0.2), correction)
 
 
+@check(vectors(UNIT, UNIT, st.floats(-2, 2)), st.floats(0, 0.9))
+def test_resists(values: tuple[list[float], ...], response: float) -> None:
+    before, average, pushed = map(tensor, values)
+    got = functional.resists(pushed, before, average, response).tolist()
+    assert got == [reference.resists(p, b, a, response) for b, a, p in zip(*values, strict=True)]
+
+
+@check(st.floats(0.3, 2.0), st.floats(0.2, 1.4))
+def test_a_normal_layer_follows_and_one_that_stays_does_not(distance: float, pushed: float) -> None:
+    """With normal membranes log ξ moves by as much as log s."""
+    before = 0.5 * math.erfc(distance / math.sqrt(2))
+    follows = 0.5 * math.erfc(distance * math.exp(-pushed) / math.sqrt(2))
+    after = tensor([follows, before])
+    told = functional.resists(tensor([-pushed] * 2), tensor([before] * 2), after, 0.3)
+    assert told[1].item() and not told[0].item()
+
+
 @check(vectors(FLAG, FLAG))
 def test_a_silent_layer_waits_for_the_one_before(values: tuple[list[float], ...]) -> None:
     silent, free = (tensor(v) > 0 for v in values)

@@ -55,18 +55,18 @@ def chain(*gains: float) -> Rates:
     return rates
 
 
-@pytest.mark.parametrize("distance", [0.05, 0.3, 0.6, 0.84, 1.1])
+@pytest.mark.parametrize("distance", [0.05, 0.3, 0.84, 1.1, 1.5])
 def test_a_healthy_layer_is_left_alone_bit_for_bit(distance: float) -> None:
     (rate,) = normal(distance)([1.0])
-    assert 0.12 <= rate <= 0.5
+    assert 0.06 <= rate <= 0.5
     for _, state in run(fresh(1), normal(distance), Config(), 200):
         assert state.scale.tolist() == [1.0] and state.log_scale.tolist() == [0.0]
 
 
-@pytest.mark.parametrize("rates", [normal(1.3), normal(2.0), normal(3.0), driven(1.3), driven(2.0), driven(3.0)])
+@pytest.mark.parametrize("rates", [normal(1.7), normal(2.0), normal(3.0), driven(1.3), driven(2.0), driven(3.0)])
 def test_a_layer_outside_the_band_arrives_in_five_updates_and_rests(rates: Rates) -> None:
     told = run(fresh(1), rates, Config(), 100)
-    assert not 0.12 <= told[0][0][0] <= 0.5
+    assert not 0.06 <= told[0][0][0] <= 0.5
     assert all(0.12 <= seen[0] <= 0.5 for seen, _ in told[5:])
     last = told[-1][1]
     assert last.led.tolist() == [math.inf]
@@ -92,20 +92,42 @@ def test_a_silent_chain_is_woken_in_order_and_does_not_overshoot(depth: int, gai
     assert woken == sorted(woken)
 
 
+@pytest.mark.parametrize("rate", [0.011, 0.03, 0.055])
+def test_a_layer_that_does_not_follow_is_let_be_after_one_move(rate: float) -> None:
+    """Its rate stays, whatever its threshold: by weights that answer at once, or since the rest of its neurons has no input."""
+    told = run(fresh(1), lambda scales: [rate], Config(rescue=(0.05, 3.0)), 400)
+    scales = [state.scale.item() for _, state in told]
+    assert scales[0] < 1 and set(scales[1:]) == {scales[0]}
+    assert told[1][1].led.tolist() == [math.inf]
+
+
+def test_a_rescue_that_is_not_followed_moves_once_and_pauses() -> None:
+    config = Config()
+    told = run(fresh(1), lambda scales: [0.03], config, 400)
+    scales = [state.scale.item() for _, state in told]
+    moves = [i for i, (a, b) in enumerate(pairwise(scales), 1) if a != b]
+    assert 1 <= len(moves) <= 400 / config.pause and all(b - a >= config.pause for a, b in pairwise(moves))
+
+
 def test_a_learner_that_resists_cannot_wind_a_scale_up() -> None:
     """A layer whose rate is 0.9 whatever its threshold: the scale moves for a grace, then rests, and stays within reach."""
-    told = run(fresh(1), lambda scales: [0.9], Config(), 2000)
+    told = run(fresh(1), lambda scales: [0.9], Config(), 1000)
     scales = [state.scale.item() for _, state in told]
     assert max(scales) <= 4.0
     assert sum(a != b for a, b in pairwise(scales)) <= 25  # the bound, once reached, is kept
 
 
-def test_weights_that_grow_against_the_scale_are_not_followed() -> None:
-    """The learner undoes each move at once: corrections end with the grace, so the scale ends where that was."""
-    config = Config(rescue=(0.01, 5.0))
+def test_without_asking_for_a_response_a_scale_is_pushed_to_the_end_of_the_grace() -> None:
+    config = Config(rescue=(0.01, 5.0), response=0.0)
     told = run(fresh(1), lambda scales: [0.05], config, 1000)
     assert told[-1][1].scale.item() == told[config.grace][1].scale.item()
     assert told[-1][1].scale.item() == pytest.approx(config.reach[0])
+
+
+def test_a_layer_that_follows_half_way_is_led_on() -> None:
+    """Membranes with long tails answer less than normal ones, but they answer."""
+    told = run(fresh(1), lambda scales: [NormalDist().cdf(-2.0 * math.sqrt(scales[0]))], Config(), 40)
+    assert told[-1][0][0] == pytest.approx(0.2, abs=0.04)
 
 
 def test_a_layer_at_rest_is_left_alone_between_the_edges_of_rescue_alone() -> None:

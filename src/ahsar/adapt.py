@@ -16,8 +16,8 @@ from .state import ControllerState, each
 def constants(config: Config) -> Config:
     """Those of a controller within `adapting`: no band and no rest, and nothing of rates of other batches."""
     return replace(
-        config, band=(1.0, 1.0), lead=(1.0, 1.0), beta=0.0, reaction=0.3, cooling=0.0, tolerance=0.0, grace=10**9, interval=1,
-        resting_interval=1, trained=False,
+        config, band=(1.0, 1.0), lead=(1.0, 1.0), beta=0.0, reaction=0.3, cooling=0.0, tolerance=0.0, response=0.0,
+        grace=10**9, interval=1, resting_interval=1, trained=False,
     )  # fmt: skip
 
 

@@ -23,8 +23,8 @@ def calibrate(
     # every layer to the set-point itself, and on until all are there, in ever smaller steps: rates may be steeper than
     # equation (3) takes them to be
     constants = replace(
-        regulator.config, band=(1.0, 1.0), lead=(1.0, 1.0), beta=0.0, diffusion=0.0, cooling=0.2, tolerance=0.0, trained=False,
-        grace=2 * updates + 1,
+        regulator.config, band=(1.0, 1.0), lead=(1.0, 1.0), beta=0.0, diffusion=0.0, cooling=0.2, tolerance=0.0,
+        response=0.0, trained=False, grace=2 * updates + 1,
     )  # fmt: skip
     regulator.become(controller.lead_anew(regulator.state))
     group.forget()

@@ -17,6 +17,7 @@ _RANGES = {
     "diffusion": (0.0, 0.25, True, False),
     "reaction": (0.0, 2.0, True, True),
     "cooling": (0.0, 10.0, True, True),
+    "response": (0.0, 1.0, True, False),
     "tolerance": (0.0, 1.0, True, True),
     "gamma": (0.0, 1.0, True, True),
     "gain_limit": (1.0, 10.0, True, True),
@@ -38,7 +39,7 @@ class Config:
 
     Attributes:
         set_point: r*, the rate that layers below the band are led to, in spikes per neuron and time step, in (0, 1).
-        band: rates that are left alone while a layer is led, in set-points: 0.12 to 0.5 by default.
+        band: rates that are left alone while a layer is led, in set-points: 0.06 to 0.5 by default.
         lead: what a layer is led to from below and from above, in set-points, within the band: 0.2 and 0.4 by default.
         rescue: a resting layer is led again when its smoothed rate stays outside these edges, which hold the band; in
             set-points: 0.05 and 0.6 by default.
@@ -48,6 +49,8 @@ class Config:
             earned its place yet.
         reaction: η of (5), in [0, 2]: the part of a correction that is made at once.
         cooling: κ of (5), in [0, 10]: how fast steps get smaller, per update.
+        response: a layer that is led rests, too, once log ξ follows less than this part of a move of log s, in [0, 1);
+            0 never asks.
         reach: s_min and s_max of (5), the smallest and largest scale.
         grace: updates for which a layer may be led at most, ≥ 0. Giving up is what keeps scales from winding up.
         tolerance: a layer that was led rests once |c| is below it, in [0, 1].
@@ -69,7 +72,7 @@ class Config:
     """
 
     set_point: float = 0.2
-    band: tuple[float, float] = (0.6, 2.5)
+    band: tuple[float, float] = (0.3, 2.5)
     lead: tuple[float, float] = (1.0, 2.0)
     rescue: tuple[float, float] = (0.25, 3.0)
     beta: float = 0.9
@@ -77,6 +80,7 @@ class Config:
     diffusion: float = 0.0
     reaction: float = 0.7
     cooling: float = 0.05
+    response: float = 0.3
     reach: tuple[float, float] = (0.05, 4.0)
     grace: int = 20
     tolerance: float = 0.12

@@ -65,18 +65,21 @@ def update(state: ControllerState, spikes: Tensor, counts: Tensor, config: Confi
     open_to = known & free & ~waiting & ~learns
     moved = state.log_scale != 0
     deviation = functional.centre(average, set_point(state, config), moved, config.band, config.lead, config.limit)
+    resists = open_to & functional.resists(state.pushed, state.average, average, config.response)
+    open_to &= ~resists
     correction = functional.diffuse(torch.where(open_to, deviation, 0.0), open_to & ~silent, config.diffusion)
     log_scale = functional.react(state.log_scale, correction, state.led, config.reaction, config.cooling)
     log_scale = functional.bound(log_scale, config.reach)
     arrived = open_to & moved & (deviation.abs() < config.tolerance)
     led = torch.where(known & free & ~waiting, state.led + 1.0, state.led)
-    led = torch.where(arrived | (led >= config.grace), math.inf, led)
+    led = torch.where(arrived | resists | (led >= config.grace), math.inf, led)
     news = replace(
         news,
         log_scale=log_scale,
         # rates at another threshold say nothing of those at this one
         heard=torch.where(log_scale != state.log_scale, functional.FORGOTTEN * heard, heard),
         led=led,
+        pushed=torch.where(known, log_scale - state.log_scale, state.pushed),
         own=torch.where(learns & (led == math.inf), average.clamp(min=functional.SILENT), state.own),
     )
     news = rescue(news, known, config)
@@ -101,7 +104,7 @@ def rescue(state: ControllerState, known: Tensor, config: Config) -> ControllerS
 def lead_anew(state: ControllerState) -> ControllerState:
     """The same state with every layer free to be led again."""
     blank = torch.zeros_like(state.led)
-    return replace(state, led=blank, away=blank, spacing=1)
+    return replace(state, led=blank, pushed=blank, away=blank, spacing=1)
 
 
 def at_rest(state: ControllerState) -> Tensor:
@@ -205,5 +208,5 @@ def hold(state: ControllerState, scales: float | Mapping[str, float]) -> Control
 
 def release(state: ControllerState, config: Config, scales: Scales = scales) -> ControllerState:
     """Give the scales back to the controller."""
-    free = replace(state, held=None)
+    free = replace(state, held=None, pushed=torch.zeros_like(state.pushed))
     return replace(free, scale=scales(free, config))

@@ -20,6 +20,8 @@ SILENT = 0.01
 FORGOTTEN = 1e-6
 # The smallest distance of (3) that is told from none: rates of 0.48 and more look alike.
 NEAREST = 0.05
+# Moves of a below this are lost in the noise of a batch's rates.
+TELLING = 0.15
 
 
 def rate(spikes: Tensor, counts: Tensor) -> Tensor:
@@ -103,6 +105,29 @@ def waits(silent: Tensor, free: Tensor) -> Tensor:
         [L], bool: silent layers right behind one that is silent and may still move.
     """
     return silent & free & pad((silent & free)[:-1], (1, 0))
+
+
+def resists(pushed: Tensor, before: Tensor, average: Tensor, response: float) -> Tensor:
+    """Layers that do not follow: log ξ(r̄) moved by less than `response` of what the last update moved a by.
+
+    With normal membranes it moves by all of it. It does not where most neurons have no input at all, or where weights
+    answer at once; pushing on would wind the scale up. Moves too small to tell by (`TELLING`) prove nothing, nor do rates
+    that ξ cannot tell apart: those of silent layers and, within `NEAREST`, of half and more.
+
+    Args:
+        pushed: [L], the last move of a; 0 for none.
+        before: [L], rates ahead of it.
+        average: [L], rates behind it.
+        response: in [0, 1); 0 takes all layers for ones that follow.
+
+    Returns:
+        [L], bool.
+    """
+    if not response:
+        return torch.zeros_like(average, dtype=torch.bool)
+    then, now = distance(before), distance(average)
+    told = (pushed.abs() > TELLING) & (before > 0) & (average >= SILENT) & (torch.minimum(then, now) > NEAREST)
+    return told & ((now.log() - then.log()) * pushed.sign() < response * pushed.abs())
 
 
 def diffuse(correction: Tensor, open_to: Tensor, diffusion: float) -> Tensor:

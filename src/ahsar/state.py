@@ -11,7 +11,7 @@ from .config import Config
 from .errors import StateError
 
 VERSION = 2
-VECTORS = ("log_scale", "average", "heard", "sizes", "scale", "led", "away", "silent", "own", "bad")
+VECTORS = ("log_scale", "average", "heard", "sizes", "scale", "led", "pushed", "away", "silent", "own", "bad")
 _NUMBERS = (
     *("gain", "stride", "futile", "largest_rate", "spacing", "steps", "epochs", "updated"),
     *("metric", "metric_mean", "metric_best", "metric_variance", "metric_weight", "last_energy"),
@@ -33,6 +33,7 @@ class ControllerState:
         sizes: n of equation (7), the outputs of each layer in the last update that it ran in.
         scale: s, the factors in force, > 0.
         led: n of equation (5), updates for which a layer was led; infinite while it rests.
+        pushed: what the last update that the layer ran in moved a by.
         away: updates in a row that a resting layer spent outside the edges of rescue; negative: updates until it may be led.
         silent: updates in a row with a rate below 1 %.
         own: the set-point of a layer that has its own, NaN elsewhere.
@@ -58,6 +59,7 @@ class ControllerState:
     sizes: Tensor
     scale: Tensor
     led: Tensor
+    pushed: Tensor
     away: Tensor
     silent: Tensor
     own: Tensor
