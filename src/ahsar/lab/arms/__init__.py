@@ -19,6 +19,16 @@ PLACEBOS = {
     CONSTANT: "placebo: one fixed scale for all layers, from a grid; its best is found with hindsight",
     "shuffled": "placebo: the controller, with each layer's scale given to the next layer",
 }
+# The controller with one thing changed.
+VARIANTS = {
+    "no-band": "every layer is led to the set-point, healthy ones too",
+    "no-rest": "layers are led on for ever",
+    "no-response": "layers that do not follow are pushed on to the end of the grace",
+    "slow-start": "a tenth of each correction is made at once, and not seven",
+    "diffusing": "neighbouring layers share 0.15 of their corrections",
+    "one-scale": "one scale for all layers, the geometric mean of theirs",
+    "frugal": "the slow loop raises thresholds while validation holds",
+}
 # Each has one number that can be tuned, written NAME@NUMBER.
 RIVALS = {
     "lr": "the baseline with its learning rate times NUMBER",
@@ -44,7 +54,7 @@ GRIDS: dict[str, tuple[float, ...]] = {
 DEFAULTS = {
     "lr": 5, "learnable": 10, "rate-loss": 0.01, "adaptation": 0.05, "ds-atgo": 1, "fluctuation": 0.5, "tebn": 3,
 }  # fmt: skip
-ALL_RIVALS = "rivals"
+ALL_RIVALS, ALL_VARIANTS = "rivals", "variants"
 _WHERE = {
     "lr": "retuned:Retuned",
     "learnable": "learnable:Learnable",
@@ -54,7 +64,7 @@ _WHERE = {
     "fluctuation": "fluctuation:Fluctuation",
     "tebn": "tebn:TEBN",
 }
-ARMS = {**PLACEBOS, **RIVALS}
+ARMS = {**PLACEBOS, **VARIANTS, **RIVALS}
 
 
 class Arm(Protocol):
@@ -82,7 +92,8 @@ def expand(names: list[str] | None, workload: Workload) -> list[str]:
     """The arms to run: the placebos by default.
 
     `constant` becomes one arm per scale of the workload's grid, `constant@0.5`; a rival without a number gets its default,
-    `lr@5`; and `rivals` becomes all of them, but for those that the workload's network or paradigm cannot take.
+    `lr@5`; and `rivals` becomes all of them, but for those that the workload's network or paradigm cannot take;
+    `variants` becomes the controller with one thing changed, each in turn.
 
     Raises:
         WorkloadError: an unknown arm.
@@ -91,6 +102,8 @@ def expand(names: list[str] | None, workload: Workload) -> list[str]:
     for name in names or list(PLACEBOS):
         if name == CONSTANT:
             arms += [f"{CONSTANT}@{scale:g}" for scale in workload.constant.grid]
+        elif name == ALL_VARIANTS:
+            arms += VARIANTS
         elif name == ALL_RIVALS:
             arms += [with_number(rival) for rival in RIVALS if fits(rival, workload)]
         else:
@@ -119,6 +132,8 @@ def build(name: str, trained: bool = False) -> Arm:
     strength = _number(number)
     if name in ("ahsar", "shuffled"):
         return {"ahsar": placebos.Controlled, "shuffled": placebos.Shuffled}[name](trained)
+    if name in VARIANTS:
+        return part("arms", "variants:Variant")(name, trained)
     if name in ("baseline", "attached"):
         return {"baseline": placebos.Baseline, "attached": placebos.Attached}[name]()
     if kind == CONSTANT and strength is not None:

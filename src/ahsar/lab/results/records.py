@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ahsar.errors import ResultsError
-from ahsar.lab.arms import RIVALS
+from ahsar.lab.arms import RIVALS, VARIANTS
 from ahsar.lab.arms.names import kind_of, number_of
 from ahsar.lab.results import stats, times
 from ahsar.lab.results.schema import ENDED, Record, missing
 
-ORDER = ("baseline", "ahsar", "constant", "constant-left-out", "constant-for-all", "shuffled", "attached", *RIVALS)
+ORDER = ("baseline", "ahsar", "constant", "constant-left-out", "constant-for-all", "shuffled", "attached", *VARIANTS, *RIVALS)
 
 
 def read(out: Path) -> list[Record]:
