@@ -134,7 +134,7 @@ class Layer:
     def hook(self) -> None:
         """Register the hooks; a threshold written as a number needs none before forward."""
         if self.adapter.install is not None:
-            self.handles.append(self.adapter.install(self.module))
+            self.handles.append(self.adapter.install(self.module, self.before, self.after))
         self.threshold.begin(self.module, self.compile)
         if self.threshold.enters:
             self.handles.append(self.module.register_forward_pre_hook(self.before))
