@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import ahsar
 from ahsar import Config, SensingError
+from ahsar.export import check_rounding
 from tests import models
 from tests.models import MOVING
 
@@ -130,6 +131,39 @@ def test_it_leaves_everything_else_as_it_was(kind: str, failing: bool) -> None:
         level = getattr(layer.module, "v_threshold", None) or getattr(layer.module, "firing_level", None)
         if isinstance(level, float):
             assert level == homeostat.scales[layer.name]
+
+
+class Trains(nn.Module):
+    """`train` is a training of its own, as in forward-forward tutorials, and `eval` throws the weights' precision away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.called = models.build(), 0
+
+    def train(self, positive: Any, negative: Any) -> Any:  # type: ignore[override]
+        self.called += 1
+
+    def eval(self) -> Any:
+        self.called += 1
+        return self.half()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_model_whose_train_is_its_own_is_not_asked(training: bool) -> None:
+    model = Trains()
+    for module in model.modules():
+        module.training = training
+    plain = ahsar.attach(models.build())
+    homeostat = ahsar.attach(model)
+    assert homeostat.calibrate(BATCHES) == plain.calibrate(BATCHES)
+    assert list(homeostat.scales.values()) == list(plain.scales.values())
+    assert model.called == 0 and all(module.training is training for module in model.modules())
+    homeostat.bake()
+    check_rounding(model, BATCHES, unit=1e-6)
+    assert model.called == 0 and all(module.training is training for module in model.modules())
 
 
 def test_every_forward_starts_from_the_same_state() -> None:

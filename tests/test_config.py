@@ -91,8 +91,8 @@ def test_what_is_no_whole_number_is_refused(field: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
-        ("unused", "ignore", "'error', 'hold'"),
-        ("unused", ["hold"], "'error', 'hold'"),
+        ("unused", "ignore", "'hold', 'error'"),
+        ("unused", ["hold"], "'hold', 'error'"),
         ("trained", 1, "True or False"),
         ("frugal", "yes", "True or False"),
     ],

@@ -140,7 +140,7 @@ def refusals(rank: int) -> dict[str, str]:
     """What each rank is told where the ranks do not fit together."""
     told = {"idle": refusal(ahsar.attach(models.build()).step)}
     silent = nn.Sequential(models.LIF(), models.LIF())
-    homeostat = ahsar.attach(silent)
+    homeostat = ahsar.attach(silent, config=Config(unused="error"))
     if rank == 0:
         silent[0](torch.rand(4, 2, 3))
     told["silent"] = refusal(homeostat.step)

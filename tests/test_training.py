@@ -1,6 +1,7 @@
 """The controller in real training loops: beside the oracle, and wherever loops differ from the plainest one."""
 
 import copy
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -392,10 +393,10 @@ def test_a_layer_that_misses_an_update_keeps_its_rate() -> None:
     assert 0 < homeostat.history[-1]["energy"] < 1
 
 
-def test_a_layer_that_never_runs_is_named() -> None:
+def test_a_layer_that_never_runs_can_be_refused() -> None:
     model = Shared()
     model.both = False
-    homeostat = ahsar.attach(model)
+    homeostat = ahsar.attach(model, config=Config(unused="error"))
     x = models.batch(0)[0]
     model(x)
     with pytest.raises(ahsar.SensingError, match=r"layer 'sometimes' did not run.*unused=\"hold\"") as caught:
@@ -406,14 +407,21 @@ def test_a_layer_that_never_runs_is_named() -> None:
     homeostat.step()  # the cure works
 
 
-def test_unused_hold_leaves_a_layer_alone_until_it_runs() -> None:
+@pytest.mark.parametrize("diffusion", [0.0, 0.2])
+def test_a_layer_that_has_not_run_is_named_once_and_left_alone_until_it_runs(diffusion: float) -> None:
     model = Shared()
     model.both = False
-    homeostat = ahsar.attach(model, config=replace(MOVING, unused="hold"), layers="all")
+    homeostat = ahsar.attach(model, config=replace(MOVING, diffusion=diffusion), layers="all")
     for step in range(3):
         model(models.batch(step)[0])
-        homeostat.step()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            homeostat.step()
+        told = [str(warning.message) for warning in caught]
+        assert len(told) == (step == 0)
+        assert all("'sometimes' has not run" in text and "'twice'" not in text and "layers=" in text for text in told)
     assert homeostat.scales["sometimes"] == 1.0 and str(homeostat.rates["sometimes"]) == "nan"
+    assert model.sometimes.firing_level == 0.1
     assert homeostat.scales["twice"] != 1.0
     homeostat.epoch(0.5)
     model.both = True

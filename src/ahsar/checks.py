@@ -34,14 +34,29 @@ def refuse_idleness() -> NoReturn:
     )
 
 
-def refuse_silence(missing: list[str]) -> NoReturn:
-    """Raise for layers whose hooks never fired: read as silent, they would drive their thresholds to the floor."""
+_UNHEARD = (
+    "If it runs all the same, hooks do not fire there: attach before compiling, with compile=True, and call modules, never "
+    "their forward()"
+)
+
+
+def refuse_unused(missing: Sequence[str]) -> NoReturn:
+    """Raise for layers that have not run, as `Config(unused="error")` asks."""
     raise SensingError(
-        f"layer {', '.join(map(repr, missing))} did not run in any training forward. If the model was compiled before "
-        "attach, or runs through to_functional_forward or a memory optimiser, hooks cannot fire: attach first, with "
-        "compile=True where it is compiled. If it is only "
-        'used in some forwards, set Config(unused="hold"); if it should not be regulated, leave it out with layers='
+        f"layer {_named(missing)} did not run in any training forward. {_UNHEARD}. If it is only used in some forwards, set "
+        'Config(unused="hold"); if it should not be regulated, leave it out with layers='
     )
+
+
+def unused(missing: Sequence[str]) -> dict[str, str]:
+    """Layers that have not run by the first update, in one warning; read as silent, they would be led to the floor."""
+    if not missing:
+        return {}
+    return {
+        f"unused {_named(missing)}": f"layer {_named(missing)} has not run in any training forward yet: its threshold stays as "
+        f"you set it until it does. {_UNHEARD}. If it should never be regulated, as where its spikes will be the model's "
+        'answer, leave it out with layers=; Config(unused="error") refuses such layers'
+    }
 
 
 def answers_untold() -> dict[str, str]:
@@ -144,3 +159,7 @@ def compiled_number(name: str) -> dict[str, str]:
         f"compiled {name}": f"layer {name!r} keeps its threshold as a number, which torch.compile takes for a "
         "constant, so every update compiles anew: attach with compile=True"
     }
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))

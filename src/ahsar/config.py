@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from .errors import ConfigError, StateError
 
-Unused = Literal["error", "hold"]
+Unused = Literal["hold", "error"]
 VERSION = 2
 
 # field: (lowest, highest, lowest is allowed, highest is allowed)
@@ -65,9 +65,10 @@ class Config:
         progress_beta: smoothing of the metric and its noise in (8), per epoch, in [0, 1).
         interval: sense and update in every k-th step only, ≥ 1; nothing is sensed in between.
         resting_interval: the same once all layers rest, ≥ 1; the larger of the two counts.
-        unused: what to do with a layer that has not run by the first update: "error" names it, "hold" keeps its scale.
+        unused: what to do with a layer that has not run by the first update: "hold" warns, and leaves it at its own threshold
+            until it runs; "error" refuses it.
 
-    >>> ahsar.Config(set_point=0.1, unused="hold").set_point
+    >>> ahsar.Config(set_point=0.1, unused="error").set_point
     0.1
     """
 
@@ -94,7 +95,7 @@ class Config:
     progress_beta: float = 0.7
     interval: int = 1
     resting_interval: int = 10
-    unused: Unused = "error"
+    unused: Unused = "hold"
 
     def __post_init__(self) -> None:
         for name, (low, high, with_low, with_high) in _RANGES.items():

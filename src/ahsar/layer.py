@@ -1,6 +1,5 @@
 """The hooks of one spiking module, and what the layers of a model share. Hooks write here; the controller reads."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch.compiler import is_dynamo_compiling
 from . import checks
 from .adapters import Adapter, find, unlimited
 from .answers import Answers
+from .copying import Copier
 from .errors import AdapterError
 from .spikes import Sum, inline_only, spikes_in, while_tracing
 from .state import Sums
@@ -134,28 +134,18 @@ class Layer:
     def hook(self) -> None:
         """Register the hooks; a threshold written as a number needs none before forward."""
         if self.adapter.install is not None:
-            self.handles.append(self.adapter.install(self.module))
+            self.handles.append(self.adapter.install(self.module, self.before, self.after))
         self.threshold.begin(self.module, self.compile)
         if self.threshold.enters:
             self.handles.append(self.module.register_forward_pre_hook(self.before))
         self.handles.append(self.module.register_forward_hook(self.after, always_call=True))
         if hasattr(type(self.module), "__deepcopy__"):
-            self.module.__dict__["__deepcopy__"] = self.copy_module
+            self.handles.append(Copier(self.module))
 
     def unhook(self) -> None:
         for handle in self.handles:
             handle.remove()
         self.handles.clear()
-        self.module.__dict__.pop("__deepcopy__", None)
-
-    def copy_module(self, memo: dict[int, Any]) -> nn.Module:
-        """A deep copy of the module with its hooks, where its class leaves them out (sinabs builds its copies anew)."""
-        kind: Any = type(self.module)
-        copied = kind.__deepcopy__(self.module, memo)
-        memo[id(self.module)] = copied
-        hooks = {name: value for name, value in self.module.__dict__.items() if "_hooks" in name or name == "__deepcopy__"}
-        copied.__dict__.update({name: copy.deepcopy(value, memo) for name, value in hooks.items()})
-        return copied
 
     @inline_only
     def before(self, module: nn.Module, args: Any) -> None:

@@ -124,11 +124,11 @@ class Regulator:
             checks.refuse_idleness()
         missing = [name for name in now.names if name not in ran]
         if missing and self.config.unused == "error":
-            checks.refuse_silence(missing)
+            checks.refuse_unused(missing)
         now = self._without_answers(now, answers)
         ran, missing = ([name for name in names if name in now.names] for names in (ran, missing))
         ceilings = {layer.name: layer.ceiling for layer in self.group.in_order(ran + missing)}
-        checks.say(self.group.said, checks.out_of_reach(ceilings, self.config))
+        checks.say(self.group.said, {**checks.unused(missing), **checks.out_of_reach(ceilings, self.config)})
         return reorder(now, ran + missing)
 
     def _without_answers(self, now: ControllerState, answers: set[str] | None) -> ControllerState:

@@ -56,9 +56,13 @@ class Snapshot:
 
 @contextmanager
 def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """Put the whole model into training or eval mode, and give every module its own flag back."""
+    """Put every module of the model into training or eval mode, and give each its own flag back.
+
+    `model.train` is not called: users override it, some with other arguments, and what it does besides is not undone.
+    """
     flags = {module: module.training for module in nn.Module.modules(model)}
-    model.train(training)
+    for module in flags:
+        module.training = training
     try:
         yield
     finally:

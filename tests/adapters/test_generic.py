@@ -1,6 +1,7 @@
 """Neurons of a user's own: what can be registered, what is refused, and with which words."""
 
-from typing import Any
+import copy
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -45,9 +46,53 @@ def other(request: pytest.FixtureRequest) -> Any:
         unregister(cls)
 
 
+class BuiltAnew(Other):
+    """Leaves all hooks out of its copies, as sinabs does."""
+
+    def __deepcopy__(self, memo: Any) -> "BuiltAnew":
+        return type(self)(self.level)
+
+
+class Carried(Other):
+    """Takes all that it has along, hooks too."""
+
+    def __deepcopy__(self, memo: Any) -> "Carried":
+        memo[id(self)] = copied = type(self).__new__(type(self))
+        for name, value in self.__dict__.items():
+            copied.__dict__[name] = copy.deepcopy(value, memo)
+        return copied
+
+
 def attach(neuron: nn.Module, **kwargs: Any) -> ahsar.Homeostat:
     kwargs.setdefault("layers", "all")
     return ahsar.attach(nn.ModuleDict({"layer": neuron}), **kwargs)
+
+
+class Calls:
+    """A hook of a user's."""
+
+    seen: ClassVar[list[int]] = []
+
+    def __call__(self, *args: Any) -> None:
+        self.seen.append(id(args[0]))
+
+
+@pytest.mark.parametrize("kind", [BuiltAnew, Carried])
+def test_a_class_that_copies_in_its_own_way_keeps_its_way_with_hooks_of_others(other: Any, kind: type[Other]) -> None:
+    other(kind)
+    neuron = kind(torch.tensor(1.0))
+    neuron.register_forward_hook(Calls())
+    homeostat = attach(neuron)
+    homeostat.hold(0.5)
+    twin = copy.deepcopy(homeostat.model).get_submodule("layer")
+    Calls.seen.clear()
+    assert fires(twin) == [0, 1, 1]
+    own = ahsar.attached(twin)
+    assert own is not None and own.layers[0].sum.count == X.numel()  # counted once
+    assert Calls.seen == ([] if kind is BuiltAnew else [id(twin)])
+    own.detach()
+    assert fires(twin) == [0, 0, 1] and fires(neuron) == [0, 1, 1]
+    assert "__deepcopy__" not in vars(twin) and "__deepcopy__" in vars(neuron)
 
 
 def test_a_class_unknown_is_no_layer_until_it_is_registered(other: Any) -> None:

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -179,8 +180,6 @@ def test_a_copy_of_an_attached_model_is_regulated_and_one_of_a_detached_model_is
     """sinabs builds copies from their arguments and leaves hooks out."""
     net = nn.Sequential(nn.Linear(NEURONS, NEURONS), lif(), nn.Linear(NEURONS, NEURONS), layers.IAF())
     homeostat = ahsar.attach(net)
-    calls = []
-    net[1].register_forward_hook(lambda *args: calls.append(args))
     homeostat.hold({"1": 0.5, "3": 0.7})
     with torch.no_grad():
         wanted = net(batch())
@@ -191,13 +190,70 @@ def test_a_copy_of_an_attached_model_is_regulated_and_one_of_a_detached_model_is
     owner = ahsar.attached(twin)
     assert owner is not None and owner is not homeostat and owner.scales == homeostat.scales
     assert {layer.module for layer in layers_of(twin)} == {twin[1], twin[3]} == {layer.module for layer in owner.layers}
-    assert len(calls) == 2  # the user's own hook, too
     owner.detach()
     for model in (net, twin):
         if ahsar.attached(model) is not None:
             homeostat.detach()
         assert all("__deepcopy__" not in module.__dict__ for module in model.modules())
     assert ahsar.attached(copy.deepcopy(net)) is None
+
+
+class Uncopyable:
+    """A user's hook that holds what no copy can be made of, and says how often it was called."""
+
+    def __init__(self) -> None:
+        self.lock, self.calls = threading.Lock(), 0
+
+    def __call__(self, *args: Any) -> None:
+        self.calls += 1
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_hooks_of_others_stay_where_sinabs_leaves_them(early: bool) -> None:
+    """Of an attached layer as of a plain one a copy has none of the user's hooks, whenever they came."""
+    net, hook = nn.Sequential(lif(), layers.IAF()), Uncopyable()
+    ways = ("register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook", "register_state_dict_pre_hook")
+    handles = [getattr(net[0], way)(hook) for way in ways if early]
+    homeostat = ahsar.attach(net, layers="all")
+    handles += [getattr(net[0], way)(hook) for way in ways if not early]
+    homeostat.hold(0.5)
+    twin = copy.deepcopy(copy.deepcopy(net))
+    plain = copy.deepcopy(lif())
+    with torch.no_grad():
+        twin(batch())
+        twin.state_dict()
+    assert hook.calls == 0
+    owner = ahsar.attached(twin)
+    assert owner is not None and owner.scales == {"0": 0.5, "1": 0.5} and list(owner.layers[0].module._forward_hooks)
+    owner.detach()
+    stores = [name for name in vars(plain) if "_hooks" in name]
+    assert len(stores) > 8 and not any(getattr(twin[0], name) for name in stores)
+    homeostat.detach()
+    with torch.no_grad():
+        net(batch())
+    assert hook.calls == 2  # of the original they are all there
+    for handle in handles:
+        handle.remove()
+    assert not any(getattr(net[0], name) for name in stores)
+
+
+@torch.no_grad()
+def test_an_analyzer_of_the_original_does_not_break_the_copy() -> None:
+    analyzer: Any = importlib.import_module("sinabs.synopcounter")
+    net = nn.Sequential(nn.Linear(NEURONS, NEURONS), layers.IAF(), nn.Linear(NEURONS, 2))
+    homeostat = ahsar.attach(net)
+    with pytest.warns(DeprecationWarning):
+        watching = analyzer.SNNAnalyzer(net)
+    net(batch())
+    sinabs.reset_states(net)
+    twin = copy.deepcopy(net)
+    sinabs.reset_states(twin)
+    for model in (net, twin):
+        owner = ahsar.attached(model)
+        assert owner is not None
+        model(batch())
+        owner.step()
+    assert homeostat.scales["1"] < 1 and "0" in watching.get_layer_statistics()["parameter"]
 
 
 def test_a_copy_that_sinabs_cannot_make_still_says_so() -> None:

@@ -1,11 +1,12 @@
 """What is special about SpikingJelly: no class forgotten, floats from one copy, step modes that agree, traps."""
 
+import copy
 import re
 from typing import Any
 
 import pytest
 import torch
-from spikingjelly.activation_based import functional, layer, monitor, neuron, surrogate
+from spikingjelly.activation_based import functional, layer, memopt, monitor, neuron, surrogate
 from torch import nn
 
 import ahsar
@@ -214,3 +215,103 @@ def test_a_container_that_calls_its_layer_at_every_step_counts_them_all() -> Non
     functional.reset_net(model)
     again = model(4 * torch.rand(STEPS, 3, NEURONS))
     assert again.sum() > output.sum()
+
+
+class Block(nn.Module):
+    """Neurons within a module that is no Sequential: SpikingJelly's functional forward calls it whole."""
+
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x)
+
+
+def sewn(node: Any) -> nn.Sequential:
+    torch.manual_seed(0)
+    parts: list[nn.Module] = []
+    for _ in range(2):
+        parts += [nn.Linear(NEURONS, NEURONS), layer.SeqToANNContainer(nn.Dropout(0.0)), node()]
+    return nn.Sequential(*parts, nn.Linear(NEURONS, 2))
+
+
+def each(net: nn.Sequential) -> nn.Module:
+    for i in (2, 5):
+        net[i] = memopt.checkpoint_module(net[i])
+    return net
+
+
+def blocks(net: nn.Sequential) -> nn.Module:
+    *parts, last = net.children()
+    wrapped = (memopt.checkpoint_module(part) for part in (nn.Sequential(*parts[:3]), Block(nn.Sequential(*parts[3:]))))
+    return nn.Sequential(*wrapped, last)
+
+
+WAYS: dict[str, Any] = {
+    "plain": lambda net: net,
+    "whole": lambda net: memopt.checkpoint_module(net),
+    "each": each,
+    "blocks": blocks,
+    "chunks": lambda net: memopt.checkpoint_module(net, chunks=2),
+}
+NODES: dict[str, Any] = {
+    "IFNode": lambda: neuron.IFNode(0.6, step_mode="m"),
+    "ParametricLIFNode": lambda: neuron.ParametricLIFNode(v_threshold=0.4, step_mode="m"),
+    "ActivationAwareIFNode": lambda: neuron.ActivationAwareIFNode(1, step_mode="m"),
+}
+
+
+def optimized(node: str, way: str, early: bool) -> Any:
+    """Scales and rates of each step, what is summed at the end, and the weights; `early`: attached before it is wrapped."""
+    net = sewn(NODES[node])
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    homeostat = ahsar.attach(net, optimizer, config=MOVING, layers="all") if early else None
+    run = WAYS[way](net)
+    homeostat = homeostat or ahsar.attach(run, optimizer, config=MOVING, layers="all")
+    trace = []
+    for step in range(3):
+        x = torch.randn(STEPS, 3, NEURONS, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        run(2 * x).pow(2).mean().backward()
+        optimizer.step()
+        functional.reset_net(net)
+        trace.append([list(homeostat.scales.values()), list(homeostat.rates.values())])
+    counts = [one.sum.count for one in homeostat.layers]
+    homeostat.detach()
+    assert not any("functional_forward" in vars(module) for module in run.modules())
+    return trace, counts, torch.nn.utils.parameters_to_vector(net.parameters()).detach()
+
+
+@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "plain"])
+def test_memory_optimized_training_is_plain_training(way: str, early: bool, node: str) -> None:
+    """`checkpoint_module` calls neurons past every hook, and once more in backward."""
+    (trace, counts, weights), plain = optimized(node, way, early), optimized(node, "plain", True)
+    assert (trace, counts) == plain[:2] and counts == [0, 0]
+    assert len({str(scales) for scales, _ in trace}) == 3
+    torch.testing.assert_close(weights, plain[2], rtol=0, atol=1e-6 if way == "chunks" else 0)
+
+
+def test_hooks_of_others_stay_passed_over() -> None:
+    net, calls = sewn(NODES["IFNode"]), []
+    net[2].register_forward_hook(lambda *args: calls.append(args))
+    homeostat = ahsar.attach(net, layers="all")
+    run = memopt.checkpoint_module(net)
+    run(torch.zeros(STEPS, 3, NEURONS))
+    assert not calls and [one.sum.count for one in homeostat.layers] == [STEPS * 3 * NEURONS] * 2
+    net(torch.zeros(STEPS, 3, NEURONS))
+    assert len(calls) == 1 and [one.sum.count for one in homeostat.layers] == [2 * STEPS * 3 * NEURONS] * 2
+
+
+def test_an_error_in_a_functional_forward_leaves_the_threshold_as_it_was() -> None:
+    node: Any = neuron.ActivationAwareIFNode(1, step_mode="m")
+    homeostat = ahsar.attach(nn.Sequential(node), layers="all")
+    homeostat.hold(0.5)
+    before = node.v_threshold.clone()
+    with pytest.raises(IndexError):
+        node.functional_forward((torch.zeros(STEPS, 3, NEURONS),), ())
+    assert torch.equal(node.v_threshold, before) and homeostat.layers[0].sum.count == 0
+    twin: Any = copy.deepcopy(homeostat.model)[0]  # type: ignore[index]
+    assert twin.functional_forward.module is twin  # a copy's hooks are its own

@@ -54,6 +54,6 @@ def test_every_spiking_layer_is_found_and_runs(name: str) -> None:
     homeostat = ahsar.attach(model)
     assert len(built) >= 10 and {id(layer.module) for layer in homeostat.layers} == set(map(id, built))
     model(torch.rand(STEPS, 2, 3, SIDE, SIDE))
-    homeostat.step()  # a layer that did not run would be refused here
+    homeostat.step()  # a layer that did not run would be named here
     assert len(homeostat.rates) == len(built) and all(0 <= rate <= 1 for rate in homeostat.rates.values())
     assert any(scale != 1.0 for scale in homeostat.scales.values())

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..thresholds import ShadowThreshold
-from .registry import Adapter, Skip
+from .registry import Adapter, Hook, Skip
 
 
 def _rest(module: Any) -> Any:
@@ -47,7 +47,7 @@ def _binary(module: Any) -> bool:
 class _ThroughHooks:
     """Stands in the place of a layer's `forward` until `remove()`; a class, so that an attached model can be copied."""
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: nn.Module, *hooks: Hook):
         self.module = module
         self.hooked = False  # whether the call under way came through the hooks
         self.handles = [

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from ..thresholds import Threshold
 
+Hook = Callable[..., None]
+
 
 def _first(module: nn.Module, output: Any) -> Any:
     return output[0] if isinstance(output, (tuple, list)) else output
@@ -31,8 +33,8 @@ class Adapter:
         refuse: a reason not to regulate this module, or None.
         ceiling: takes (module, spikes), returns the highest rate that the layer can reach; may read the spikes' shape only.
         compiled: builds the writer for a model that will be compiled, if not `threshold`.
-        install: called with the module at attach, for a framework that calls forward past the hooks; returns what has a
-            `remove()`, called at detach.
+        install: called at attach, for a framework that calls forward past the hooks, with the module and with the hooks before
+            and after a forward, which take what those of `nn.Module` do; returns what has a `remove()`, called at detach.
     """
 
     framework: str
@@ -42,7 +44,7 @@ class Adapter:
     refuse: Callable[[Any], str | None] = lambda module: None
     ceiling: Callable[[Any, Tensor], float] = unlimited
     compiled: Callable[[Any], Threshold] | None = None
-    install: Callable[[Any], Any] | None = None
+    install: Callable[[Any, Hook, Hook], Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ all layers from one copy per update. Under torch.compile a float that changes co
 model that will be compiled gets tensors, and is led around the ops by a surrogate of a class that they do not know.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from ..functional import scale_logit
 from ..thresholds import FloatThreshold, ShadowThreshold, TensorThreshold, Threshold, threshold_of
-from .registry import Adapter, Skip
+from .registry import Adapter, Hook, Skip
 
 _FLOAT = ("BaseNode", "SimpleBaseNode", "ILCBaseNode")
 _GRADED = ("LIAFNode", "TernaryIFNode", "TernaryLIFNode")
@@ -107,6 +108,30 @@ def _logit(module: Any) -> ShadowThreshold:
 _MANY_LEVELS = tuple(getattr(surrogate, name) for name in ("MultiLevelSpikeCount",) if hasattr(surrogate, name))
 
 
+class _Functional:
+    """Stands in the place of a neuron's `functional_forward` until `remove()`, and lets our hooks see it.
+
+    `memopt.checkpoint_module` and `base.to_functional_forward` call it past all hooks. Those of others stay passed over.
+    """
+
+    def __init__(self, module: Any, before: Hook, after: Hook):
+        self.module, self.before, self.after = module, before, after
+        if hasattr(type(module), "functional_forward"):  # since 2.0
+            module.__dict__["functional_forward"] = self
+
+    def __call__(self, inputs: tuple[Tensor, ...], states: tuple[Any, ...], **kwargs: Any) -> tuple[Any, Any]:
+        outputs: Any = (None,)
+        self.before(self.module, inputs)
+        try:
+            outputs, states = type(self.module).functional_forward(self.module, inputs, states, **kwargs)
+        finally:
+            self.after(self.module, inputs, outputs[0] if len(outputs) == 1 else outputs)
+        return outputs, states
+
+    def remove(self) -> None:
+        self.module.__dict__.pop("functional_forward", None)
+
+
 def entries() -> dict[type, Adapter | Skip]:
     """Every neuron class of the installed SpikingJelly; classes that its version lacks are left out."""
     plain = Adapter("SpikingJelly", _v_threshold, binary=_binary, refuse=_refuse, compiled=_tensor)
@@ -122,4 +147,5 @@ def entries() -> dict[type, Adapter | Skip]:
         "GatedLIFNode": Adapter("SpikingJelly", _logit, binary=_binary, refuse=_refuse),
         **{name: Skip("SpikingJelly", reason) for name, reason in _SKIPPED.items()},
     }
-    return {getattr(neuron, name): entry for name, entry in named.items() if hasattr(neuron, name)}
+    seen = {name: replace(entry, install=_Functional) if isinstance(entry, Adapter) else entry for name, entry in named.items()}
+    return {getattr(neuron, name): entry for name, entry in seen.items() if hasattr(neuron, name)}

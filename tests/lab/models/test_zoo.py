@@ -122,7 +122,7 @@ def test_a_step_of_training_with_every_spiking_layer_attached(name: str, monkeyp
     before = [parameter.clone() for parameter in model.parameters()]
     torch.nn.functional.cross_entropy(model(torch.randn(4, 3, 16, 16)).mean(0), torch.arange(4)).backward()
     optimizer.step()
-    homeostat.step()  # refuses a layer that did not run
+    homeostat.step()  # warns of a layer that did not run
     assert len(homeostat.rates) == len(built) and any(scale != 1.0 for scale in homeostat.scales.values())
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
