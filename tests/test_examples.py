@@ -81,9 +81,9 @@ def test_own_neuron_is_brought_into_the_band(capsys: pytest.CaptureFixture[str])
         rates = module["main"]()
     finally:
         unregister(module["MyLIF"])
-    assert all(0.12 < rate < 0.5 for rate in rates.values()), rates
+    assert all(0.06 < rate < 0.5 for rate in rates.values()), rates
     scales = re.findall(r"scales {'lif1': ([\d.]+), 'lif2': ([\d.]+)}", capsys.readouterr().out)
-    assert all(float(scale) < 0.9 for scale in scales[-1])
+    assert float(scales[-1][0]) == 1 > 0.9 > float(scales[-1][1])  # the first is healthy, the second was silent
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
