@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import ahsar
+from ahsar import modes
 from ahsar.later import Later
 
 # sensed at every step, as while layers are led, and at every tenth, as once all rest
@@ -110,10 +111,11 @@ class Syncs(TorchDispatchMode):
             return read
 
         Tensor.tolist, Later.value = counted, arrived  # type: ignore[method-assign]
+        self.watched, modes.watched = modes.watched, lambda: False  # this one is to see our operations
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
-        Tensor.tolist, Later.value = self.tolist, self.value  # type: ignore[method-assign]
+        Tensor.tolist, Later.value, modes.watched = self.tolist, self.value, self.watched  # type: ignore[method-assign]
         super().__exit__(*error)
 
 

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 import ahsar
-from ahsar import Config, Homeostat
+from ahsar import Config, Homeostat, modes
 from ahsar.layer import Layer
 from ahsar.state import VECTORS
 from tests import models
@@ -451,6 +451,7 @@ def test_what_a_step_copies_to_the_host(kind: str, copies: int, diffusion: float
     lists: list[Any] = []
     original = Tensor.tolist
     monkeypatch.setattr(Tensor, "tolist", lambda self: lists.append(self) or original(self))
+    monkeypatch.setattr(modes, "watched", lambda: False)  # the detector is to see sensing too
     with Syncs() as detector:
         torch.ones(()).item()
     assert len(detector.reads) == 1  # it can see one

@@ -12,6 +12,7 @@ from .adapters import Adapter, find, unlimited
 from .answers import Answers
 from .copying import Copier
 from .errors import AdapterError
+from .modes import aside
 from .spikes import Sum, inline_only, spikes_in, while_tracing
 from .state import Sums
 
@@ -168,7 +169,7 @@ class Layer:
             if tracing:
                 self.sense_traced(output)
             elif _graph_task() == -1:
-                self.sense(output)
+                aside(self.sense, output)
 
     def sense(self, output: Any) -> None:
         """Add the spikes in `output` to the sum of this update; nothing leaves the device."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import scale_threshold
+from ..modes import aside
 from .attribute import find_attribute, home_of
 from .writer import Threshold
 
@@ -112,18 +113,24 @@ class ShadowThreshold(Threshold):
         scale = self.scale
         if scale is None:
             return torch.as_tensor(source)
-        if isinstance(scale, Tensor):
-            device = place or (source.device if is_tensor else scale.device)
-            scale = scale if scale.device == device else scale.to(device)
-            stored = source.to(device) if is_tensor else torch.full((), float(source), device=device)
-        else:
-            stored = torch.as_tensor(source)
-        scaled = self._scaled(stored, scale)
         # Not under no_grad either: the next forward may want the gradient. And `.to()` changes a Parameter in its place.
-        lasting = not (isinstance(source, nn.Parameter) or scaled.requires_grad or stored.requires_grad)
-        if lasting and not torch.is_inference_mode_enabled():
+        lasting = not (isinstance(source, nn.Parameter) or (is_tensor and source.requires_grad))
+        if not lasting:
+            return self._compute(source, scale, place)
+        # what one forward computes and the next finds ready is no part of either
+        scaled = aside(self._compute, source, scale, place)
+        if not torch.is_inference_mode_enabled():
             self._cached, self._source, self._version = scaled, source, version
         return scaled
+
+    def _compute(self, source: Any, scale: Tensor | float, place: torch.device | None) -> Tensor:
+        is_tensor = isinstance(source, Tensor)
+        if not isinstance(scale, Tensor):
+            return self._scaled(torch.as_tensor(source), scale)
+        device = place or (source.device if is_tensor else scale.device)
+        scale = scale if scale.device == device else scale.to(device)
+        stored = source.to(device) if is_tensor else torch.full((), float(source), device=device)
+        return self._scaled(stored, scale)
 
     # ---------------------------------------------------------------- a forward
 
