@@ -130,7 +130,7 @@ def test_recurrent_weights_of_its_own_do_not_hide_an_answer() -> None:
 def test_a_net_of_answers_alone_is_not_regulated_and_says_so() -> None:
     model = nn.Sequential(nn.Linear(models.FEATURES, 3), models.LIF())
     homeostat = ahsar.attach(model)
-    with pytest.warns(UserWarning, match="'1' are the model's answer, and there is no other"):
+    with pytest.warns(UserWarning, match="nothing is regulated: .*'1' since its spikes are the model's answer"):
         step(model, homeostat, lambda: model(X.expand(2, *X.shape)))
     assert homeostat.scales == {"1": 1.0} and model[1].firing_level == 1.0
 
@@ -233,3 +233,31 @@ def _before() -> Any:
 
 def test_ranks_leave_the_same_layers_alone(tmp_path: Any) -> None:
     assert together(_before, _rank, 2, tmp_path) == [["last"], ["last"]]
+
+
+class Membrane(models.LIF):
+    def forward(self, current: Tensor) -> Tensor:
+        return current - self.firing_level
+
+
+def _with_membrane() -> Any:
+    torch.manual_seed(0)
+    layers = nn.Linear(models.FEATURES, 12), models.LIF(0.2), nn.Linear(12, 12), Membrane(0.01), nn.Linear(12, 3)
+    return ahsar.attach(nn.Sequential(*layers), layers="all")
+
+
+def _rank_with_membrane(homeostat: Any) -> list[Any]:
+    import torch.distributed as dist
+
+    warnings.simplefilter("ignore")
+    x = torch.randn(4, 5, models.FEATURES)
+    for step in range(2):
+        if dist.get_rank() == 1 or step:  # the other one sees no data at first
+            homeostat.model(x)
+        homeostat.step()
+    return [list(homeostat.left_alone), homeostat.scales]
+
+
+def test_ranks_leave_the_same_membranes_alone(tmp_path: Any) -> None:
+    one, other = together(_with_membrane, _rank_with_membrane, 2, tmp_path)
+    assert one == other and one[0] == ["3"] and list(one[1]) == ["1"]

@@ -10,6 +10,7 @@ from torch import nn
 from . import controller, functional
 from .config import Config
 from .errors import SensingError
+from .glance import NO_SPIKES
 from .state import ControllerState
 
 # updates below a rate of 1 % after which a layer is named
@@ -68,11 +69,22 @@ def answers_untold() -> dict[str, str]:
     }
 
 
-def all_answers(names: Sequence[str]) -> dict[str, str]:
+def nothing_left(reasons: Mapping[str, str]) -> dict[str, str]:
     """No layer is left to regulate."""
+    layers = ", ".join(f"layer {name!r} since {reason}" for name, reason in reasons.items())
     return {
-        "answers": f"the spikes of {', '.join(map(repr, names))} are the model's answer, and there is no other spiking layer: "
-        'nothing is regulated. To regulate them all the same, say layers="all"'
+        "answers": f"nothing is regulated: all spiking layers are left alone, {layers}. To regulate layers whose spikes are "
+        'the answer all the same, say layers="all"'
+    }
+
+
+def no_spikes(names: Sequence[str]) -> dict[str, str]:
+    """Layers that give no spikes, each with a warning."""
+    return {
+        f"spikes {name}": f"layer {name!r} is left alone: {NO_SPIKES}. If its spikes are elsewhere in what forward returns, "
+        "say where with ahsar.register_adapter(cls, threshold=..., spikes=index, key or callable); if it is a readout, all is "
+        "well: leave it out with layers="
+        for name in names
     }
 
 
@@ -125,7 +137,8 @@ def off_the_band(state: ControllerState, config: Config) -> dict[str, str]:
         if (below and rate >= functional.SILENT) or above:
             messages[f"reach {name}"] = (
                 f"layer {name!r} cannot reach the set-point {aims[name]:.3g}: rate {rate:.3g} at scale {scales[name]:.3g}, the "
-                "bound. Widen Config.reach, move Config.set_point, or leave the layer out with layers="
+                f"bound. {'Are these spikes, and not its membrane? ' * (rate > 0.95)}Widen Config.reach, move "
+                "Config.set_point, or leave the layer out with layers="
             )
     return messages
 
@@ -144,10 +157,11 @@ def not_arrived(state: ControllerState, config: Config, tolerance: float) -> dic
 
 
 def not_finite(state: ControllerState) -> dict[str, str]:
-    """Layers whose spikes were NaN or infinite since the last epoch, each with a warning. Copies from the device."""
+    """Layers whose spikes made no rate in [0, 1] since the last epoch, each with a warning. Copies from the device."""
     return {
-        f"finite {state.epochs} {name}": f"layer {name!r} gave NaN or infinite spikes in {count:.0f} updates of this "
-        "epoch; its scale was kept. Did training diverge? Lower the learning rate, or clip gradients"
+        f"finite {state.epochs} {name}": f"layer {name!r} gave NaN or infinite spikes, or more than it has outputs, in "
+        f"{count:.0f} updates of this epoch; its scale was kept. Did training diverge? Lower the learning rate, or clip "
+        "gradients. Or was it registered with binary=True, and its spikes are not 0 or 1?"
         for name, count in state.by_name(state.bad).items()
         if count > 0
     }

@@ -26,9 +26,10 @@ def total(spikes: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def agree(
-    ran: list[str], layers: list[str], config: dict[str, Any], state: dict[str, Any], answers: set[str] | None
-) -> tuple[list[str], set[str] | None]:
-    """The layers that ran on any rank, in one order for all, and those that are an answer on any: ranks may see no data.
+    ran: list[str], layers: list[str], config: dict[str, Any], state: dict[str, Any], answers: set[str] | None, mute: set[str]
+) -> tuple[list[str], set[str] | None, set[str]]:
+    """The layers that ran on any rank, in one order for all, those that are an answer on any, and those that gave no spikes on
+    any: ranks may see no data.
 
     Called once per training, with more than one rank. The longest list goes first, then what only others name.
 
@@ -37,7 +38,7 @@ def agree(
         StateError: some rank continues from another state.
     """
     gathered: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(gathered, (ran, layers, config, state, answers))
+    dist.all_gather_object(gathered, (ran, layers, config, state, answers, mute))
     first = gathered[0]
     for rank, told in enumerate(gathered):
         if told[1] != first[1]:
@@ -57,7 +58,8 @@ def agree(
     longest_first = sorted((told[0] for told in gathered), key=len, reverse=True)
     together = list(dict.fromkeys(name for names in longest_first for name in names))
     shown = [told[4] for told in gathered if told[4] is not None]
-    return together, {name for names in shown for name in names} if shown else None
+    answering = {name for names in shown for name in names} if shown else None
+    return together, answering, {name for told in gathered for name in told[5]}
 
 
 def _different(one: dict[str, Any], other: dict[str, Any]) -> str:

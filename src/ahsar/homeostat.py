@@ -55,7 +55,7 @@ class Homeostat:
 
     @property
     def left_alone(self) -> dict[str, str]:
-        """Spiking layers that are not regulated although no one said so, each with the reason."""
+        """Layers that are not regulated although no one said so, each with the reason: complete after the first update."""
         return dict(self._regulator.group.left_alone)
 
     @property

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.compiler import is_dynamo_compiling
 
 from . import checks
-from .adapters import Adapter, find, unlimited
+from .adapters import Adapter, find, is_own, unlimited
 from .answers import Answers
 from .copying import Copier
 from .errors import AdapterError
@@ -124,9 +124,8 @@ class Layer:
         self.name, self.module, self.adapter, self.group = name, module, adapter, group
         self.compile = compile
         self.threshold = (adapter.compiled if compile and adapter.compiled else adapter.threshold)(module)
-        self.binary = adapter.binary(module)
         self.limited = adapter.ceiling is not unlimited
-        self.sum = Sum()
+        self.sum = Sum(adapter.binary(module), adapter.graded(module), is_own(module))
         self.fired = False
         self.ceiling = 1.0
         self.handles: list[Any] = []  # each has a remove()
@@ -174,7 +173,7 @@ class Layer:
     def sense(self, output: Any) -> None:
         """Add the spikes in `output` to the sum of this update; nothing leaves the device."""
         spikes = spikes_in(self.adapter, self.module, output, self.name)
-        self.sum.add(spikes, self.binary)
+        self.sum.add(spikes)
         if self.group.answers.watching:
             self.group.answers.mark(output, self.name)
         if not self.fired:
@@ -185,7 +184,7 @@ class Layer:
         """The same within a compiled forward."""
         spikes = spikes_in(self.adapter, self.module, output, self.name)
         self.trace(spikes.device, tuple(int(size) for size in spikes.shape[1:]) if self.limited else ())
-        self.sum.add_traced(spikes, self.binary)
+        self.sum.add_traced(spikes)
 
     def arrive(self) -> None:
         """Note that this layer runs."""

@@ -15,8 +15,10 @@ from .answers import ANSWER
 from .config import Config
 from .controller import Scales
 from .errors import ConfigError, SensingError
+from .glance import NO_SPIKES
 from .later import Later
 from .layer import Group
+from .spikes import look, shares
 from .state import ControllerState, Sums, each, from_dict, initial, keep, reorder, to_dict
 
 
@@ -51,9 +53,11 @@ class Regulator:
     @torch.no_grad()
     def update(self, config: Config) -> None:
         """Equations (1) to (6) with the constants of `config`: the controller's own, or calibration's."""
-        now, (ran, answers) = self.state, self._ran()
+        now, (ran, answers, mute) = self.state, self._ran()
         if not now.updated:
-            now = self._in_forward_order(now, ran, answers)
+            now = self._in_forward_order(now, ran, answers, mute)
+        elif mute:
+            now = self._without(now, set(), mute)
         if self.group.idle() and not distributed.active():
             checks.refuse_idleness()
         place = next((one.device for layer in self.group.layers for one in layer.sum.tensors()), now.device)
@@ -62,7 +66,7 @@ class Regulator:
         spikes, counts = self._gather(now)
         if distributed.active():
             spikes, counts = distributed.total(spikes, counts)
-        self.become(controller.update(now, spikes, counts, config, self.scales))
+        self.become(controller.update(now, shares(spikes, counts), counts, config, self.scales))
         self.group.forget()
 
     def _space(self) -> None:
@@ -100,8 +104,9 @@ class Regulator:
         self.become(controller.close_epoch(now, metric, value, energy, self.config, self.scales, learning_rate))
         checks.say(self.group.said, {**checks.not_finite(now), **checks.off_the_band(self.state, self.config)})
 
-    def _ran(self) -> tuple[list[str], set[str] | None]:
-        """Names of the layers that ran, and of those whose spikes are the answer (None: untold), here or on any rank.
+    def _ran(self) -> tuple[list[str], set[str] | None, set[str]]:
+        """Names of the layers that ran, of those whose spikes are the answer (None: untold), and of those that give none, here
+        or on any rank.
 
         The first update also compares the ranks.
         """
@@ -110,37 +115,46 @@ class Regulator:
             self.group.recall()
         # only the first update asks for answers
         ran, answers = list(self.group.arrivals), None if now.updated else self.group.answers.layers()
-        if (self._met and now.updated) or not distributed.active():
-            return ran, answers
+        mute = look({layer.name: layer.sum for layer in self.group.layers})
+        if not distributed.active():
+            return ran, answers, mute
+        if self._met and now.updated:
+            return ran, answers, set()  # what one rank saw late the others do not know
         known = {name: getattr(now, name) for name in ("steps", "epochs", "gain", "updated", "held")}
         known["scales"] = now.scale.tolist()
-        together = distributed.agree(ran, list(now.names), self.config.to_dict(), known, answers)
+        together = distributed.agree(ran, list(now.names), self.config.to_dict(), known, answers, mute)
         self._met = True
         return together
 
-    def _in_forward_order(self, now: ControllerState, ran: list[str], answers: set[str] | None) -> ControllerState:
+    def _in_forward_order(
+        self, now: ControllerState, ran: list[str], answers: set[str] | None, mute: set[str]
+    ) -> ControllerState:
         """Layers in the order in which they ran: neighbours in equation (4) are neighbours in the network."""
         if not ran:
             checks.refuse_idleness()
         missing = [name for name in now.names if name not in ran]
         if missing and self.config.unused == "error":
             checks.refuse_unused(missing)
-        now = self._without_answers(now, answers)
+        self.group.answers.remove()
+        now = self._without(now, answers, mute)
         ran, missing = ([name for name in names if name in now.names] for names in (ran, missing))
         ceilings = {layer.name: layer.ceiling for layer in self.group.in_order(ran + missing)}
         checks.say(self.group.said, {**checks.unused(missing), **checks.out_of_reach(ceilings, self.config)})
         return reorder(now, ran + missing)
 
-    def _without_answers(self, now: ControllerState, answers: set[str] | None) -> ControllerState:
-        """Leave the layers alone whose spikes are the model's answer: a rate that carries it is not to be regulated."""
-        self.group.answers.remove()
+    def _without(self, now: ControllerState, answers: set[str] | None, mute: set[str]) -> ControllerState:
+        """Leave the layers alone whose spikes are the model's answer, as a rate that carries it is not to be regulated, and
+        those that give no spikes.
+        """
         if answers is None:
             checks.say(self.group.said, checks.answers_untold())
-            return now
-        if set(now.names) <= answers:
-            checks.say(self.group.said, checks.all_answers(now.names))
+        reasons = dict.fromkeys(sorted(mute), NO_SPIKES) | dict.fromkeys(sorted(answers or ()), ANSWER)
+        checks.say(self.group.said, checks.no_spikes([name for name in reasons if reasons[name] == NO_SPIKES]))
+        if set(now.names) <= reasons.keys():
+            checks.say(self.group.said, checks.nothing_left({name: reasons[name] for name in now.names}))
             return controller.hold(now, 1.0)
-        self._leave_alone(dict.fromkeys(sorted(answers), ANSWER))
+        if reasons:
+            self._leave_alone(reasons)
         return self.state
 
     def _leave_alone(self, reasons: Mapping[str, str]) -> None:

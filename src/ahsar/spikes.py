@@ -1,6 +1,6 @@
 """The one place that counts spikes: in eager forwards, in compiled ones, and for whoever wants to know."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .adapters import Adapter
 from .discovery import Found
 from .errors import AdapterError
+from .glance import Glance, verdicts
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -51,44 +52,64 @@ def spikes_in(adapter: Adapter, module: nn.Module, output: Any, name: str) -> Te
     return spikes.detach()
 
 
-def number_of(spikes: Tensor, binary: bool, dtype: torch.dtype = torch.float32) -> Tensor:
-    """How many spikes there are, 0-d: their sum where they are 0 or 1 (`Adapter.binary`), else the non-zeros.
+def number_of(spikes: Tensor, summed: bool, dtype: torch.dtype = torch.float32) -> Tensor:
+    """How many spikes there are, 0-d: their sum where it counts them (`Adapter.binary`, `graded`), else the non-zeros.
 
     A sum is ten times cheaper on a CPU than counting, and both carry NaN and infinity on to the rate.
     """
     total = spikes.sum(dtype=dtype)
-    return total if binary else torch.count_nonzero(spikes) + 0.0 * total
+    return total if summed else torch.count_nonzero(spikes) + 0.0 * total
+
+
+def shares(spikes: Tensor, counts: Tensor) -> Tensor:
+    """The spikes [L] of an update, NaN where they are no share of the outputs `counts` [L]: no rate outside [0, 1] passes.
+
+    There spikes were taken for 0 or 1 and are not. Sums of many ones are rounded.
+    """
+    false = (spikes < 0) | (spikes > 1.01 * counts)
+    return torch.where(false, torch.nan, torch.minimum(spikes, counts))
 
 
 class Sum:
     """Spikes and outputs of one layer since the last update.
 
+    Args:
+        binary, graded: what its spikes are, as in `Adapter`.
+        known: whether it gives spikes for sure, as a class that `is_own`.
+
     Attributes:
+        binary: taken back where a glance shows otherwise.
+        glance: values of its first eager forwards, until an update has looked at them.
         spikes: of eager forwards, a 0-d float32 tensor on the layer's device, or None.
         count: their outputs, a plain number: no sync.
         tally: the same of compiled forwards, 0-d tensors (float32, int64) that they add to in place, or None before the
             first one. They stay the same objects as long as the device is the same.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, binary: bool, graded: bool, known: bool) -> None:
+        self.binary, self.graded, self.known = binary, graded, known
+        self.glance: Glance | None = Glance()
         self.spikes: Tensor | None = None
         self.count = 0
         self.tally: tuple[Tensor, Tensor] | None = None
 
-    def add(self, spikes: Tensor, binary: bool) -> None:
+    def add(self, spikes: Tensor) -> None:
         """Add the spikes of an eager forward; nothing leaves the device."""
-        total = number_of(spikes, binary)
+        if self.glance is not None:
+            self.glance.note(spikes)
+        # taken for 0 and 1 only once that was seen
+        total = number_of(spikes, self.graded or (self.binary and self.glance is None))
         self.spikes = total if self.spikes is None else self.spikes + total
         self.count += spikes.numel()
 
-    def add_traced(self, spikes: Tensor, binary: bool) -> None:
+    def add_traced(self, spikes: Tensor) -> None:
         """The same within a compiled forward.
 
         A compiler guards on every Python value that it reads and plays back every one that it writes, and refuses the latter
         within activation checkpointing: so this only adds to two tensors, which stay the same objects.
         """
         assert self.tally is not None
-        self.tally[0].add_(number_of(spikes, binary))
+        self.tally[0].add_(number_of(spikes, self.graded or self.binary))
         self.tally[1].add_(spikes.numel())
 
     @torch.inference_mode(False)
@@ -128,6 +149,21 @@ class Sum:
         if self.tally is None or seen == 0:
             return self.spikes, self.count
         return self.tally[0] + (0.0 if self.spikes is None else self.spikes), self.count + seen
+
+
+def look(sums: Mapping[str, Sum]) -> set[str]:
+    """The layers, by name, that give no spikes, of those that first ran since the last update.
+
+    Copies from the device if there are any of these, else not.
+    """
+    first = {name: one.glance for name, one in sums.items() if one.glance is not None and one.glance.kept}
+    mute = set()
+    for name, (zero_or_one, may_be) in zip(first, verdicts(list(first.values())), strict=True):
+        one = sums[name]
+        one.glance, one.binary = None, one.binary and zero_or_one
+        if not (may_be or one.known):
+            mute.add(name)
+    return mute
 
 
 @dataclass
@@ -171,12 +207,15 @@ def counted(layers: Iterable[Found], into: Spikes | None = None) -> Iterator[Spi
 def _counter(sums: Spikes, layer: Found) -> Any:
     adapter, name = layer.adapter, layer.name
     assert adapter is not None
-    binary = adapter.binary(layer.module)
+    summed = adapter.binary(layer.module) or adapter.graded(layer.module)
 
     def hook(module: nn.Module, args: Any, output: Any) -> None:
         spikes = spikes_in(adapter, module, output, name)
         wide = torch.float64 if spikes.device.type in ("cpu", "cuda") else torch.float32
-        sums.spikes[name] = sums.spikes.get(name, 0) + number_of(spikes, binary, wide).item()
+        number = number_of(spikes, summed, wide).item()
+        if not 0 <= number <= spikes.numel():  # no share of the outputs: they are not 0 or 1
+            number = number_of(spikes, False, wide).item()
+        sums.spikes[name] = sums.spikes.get(name, 0) + number
         sums.outputs[name] = sums.outputs.get(name, 0) + spikes.numel()
 
     return hook

@@ -45,12 +45,13 @@ def test_scaling_equals_rebuilding(case: Case, scale: float) -> None:
 
 @each_case
 def test_nothing_is_copied_to_the_host(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the first update after eager forwards, which looks at values."""
     copies, twin = HostCopies(monkeypatch), case.module()
     module, homeostat = attached(case)
-    for _ in range(2):
+    for update in range(3):
         alone = copies.during(lambda: case.run(twin, case.input()))
         assert copies.during(lambda: case.run(module, case.input())) == alone
-        assert copies.during(homeostat.step) == case.name.startswith(NUMBERS)
+        assert copies.during(homeostat.step) == case.name.startswith(NUMBERS) + (update == 0)
 
 
 @each_case

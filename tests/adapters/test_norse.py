@@ -352,7 +352,7 @@ def step_of_a_user(x: torch.Tensor, state: Any, p: Any, dt: float) -> Any:
 def test_a_neuron_of_a_user_is_found_by_its_base_class_and_counted_by_its_non_zeros() -> None:
     cell = snn.SNNCell(step_of_a_user, lambda x: None, norse.LIFParameters())
     homeostat = attach(cell)
-    assert not homeostat.layers[0].binary and attach(norse.LIFCell()).layers[0].binary
+    assert not homeostat.layers[0].sum.binary and attach(norse.LIFCell()).layers[0].sum.binary
     homeostat.hold(0.5)
     assert cell(torch.tensor([[0.4, 0.6, 1.1, 2.0]]))[0].tolist() == [[0.0, 2.5, 2.5, 2.5]]
     homeostat.step()

@@ -132,7 +132,7 @@ def test_rates_equal_the_firing_rate_of_sinabs() -> None:
 def test_only_counting_single_spikes_is_a_sum() -> None:
     functions = [activation.SingleSpike, activation.MultiSpike, activation.MaxSpike(2)]
     homeostat = attach(*(lif(spike_fn=function) for function in functions), alif())
-    assert [layer.binary for layer in homeostat.layers] == [True, False, False, True]
+    assert [layer.sum.binary for layer in homeostat.layers] == [True, False, False, True]
 
 
 @pytest.mark.parametrize("make", [lif, alif])

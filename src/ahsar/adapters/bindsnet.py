@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..thresholds import ShadowThreshold
-from .registry import Adapter, Hook, Skip
+from .registry import Adapter, Hook, Skip, is_own
 
 
 def _rest(module: Any) -> Any:
@@ -40,8 +40,8 @@ def _one_winner(module: Any, spikes: Tensor) -> float:
 
 
 def _binary(module: Any) -> bool:
-    # each layer compares with its threshold; a user's may do otherwise
-    return type(module).__module__.startswith("bindsnet.")
+    # each layer of its own compares with its threshold
+    return is_own(module)
 
 
 class _ThroughHooks:

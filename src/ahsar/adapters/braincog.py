@@ -10,7 +10,7 @@ import torch
 
 from ..functional import scale_logit
 from ..thresholds import ShadowThreshold
-from .registry import Adapter, Skip
+from .registry import Adapter, Skip, is_own
 
 _SKIPPED = {
     "ReLUNode": "it does not spike",
@@ -41,9 +41,8 @@ def _is_one_of(module: Any, names: set[str]) -> bool:
 
 
 def _binary(module: Any) -> bool:
-    # nothing is known of a user's node or surrogate
-    ours = type(module).__module__.startswith("braincog.") and not _is_one_of(module, _GRADED)
-    return ours and _is_one_of(getattr(module, "act_fun", None), _STEPS)
+    # nothing is known of a user's surrogate
+    return is_own(module) and not _is_one_of(module, _GRADED) and _is_one_of(getattr(module, "act_fun", None), _STEPS)
 
 
 def _threshold(module: Any) -> ShadowThreshold:

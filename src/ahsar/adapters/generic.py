@@ -22,7 +22,8 @@ def register_adapter(
         threshold: name of its threshold: a Python number, tensor, buffer or Parameter that forward reads each time.
         spikes: where the spikes are in what forward returns: an index, a key, a callable, or None for the output itself.
         rest: resting potential; the distance of the threshold from it is scaled, not the threshold itself.
-        binary: promise that spikes are 0 or 1: counting them is then about ten times cheaper on a CPU.
+        binary: promise that spikes are 0 or 1: counting them is then about ten times cheaper on a CPU. Else non-zeros are
+            counted, and so they are where the first update finds the promise broken.
 
     Raises:
         AdapterError: `cls` is no `nn.Module` class, or `spikes` or `threshold` is of the wrong type.

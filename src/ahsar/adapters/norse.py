@@ -17,7 +17,7 @@ from norse.torch.module import (
 from torch import Tensor
 
 from ..thresholds import FieldThreshold
-from .registry import Adapter, Skip
+from .registry import Adapter, Skip, is_own
 
 _NAMES = ("v_th", "v_thresh")
 _RESTS = ("v_leak", "v_rest", "v_reset")
@@ -83,7 +83,7 @@ def _spikes(module: Any, output: Any) -> Any:
 def _binary(module: Any) -> bool:
     # Norse's own steps return 0 or 1; nothing is known of a user's
     step = getattr(module, "activation", None)
-    return all(owner.__module__.startswith("norse.") for owner in (type(module), step or type(module)))
+    return is_own(module) and (step is None or step.__module__.startswith("norse."))
 
 
 def entries() -> dict[type, Adapter | Skip]:

@@ -29,12 +29,14 @@ class Adapter:
         framework: name shown to the user.
         threshold: builds the writer of a module's threshold; raises `AdapterError` if there is none.
         spikes: takes (module, output of its forward), returns the spikes of any shape.
-        binary: whether the module's spikes are 0 or 1, so that their sum counts them; else non-zeros are counted.
+        binary: whether the module's spikes are 0 or 1, so that their sum counts them; else non-zeros are counted. Only of
+            a class that `is_own`: what a user's subclass returns is not known.
         refuse: a reason not to regulate this module, or None.
         ceiling: takes (module, spikes), returns the highest rate that the layer can reach; may read the spikes' shape only.
         compiled: builds the writer for a model that will be compiled, if not `threshold`.
         install: called at attach, for a framework that calls forward past the hooks, with the module and with the hooks before
             and after a forward, which take what those of `nn.Module` do; returns what has a `remove()`, called at detach.
+        graded: whether the spikes are strengths in [0, 1], of which the sum counts as well.
     """
 
     framework: str
@@ -45,6 +47,7 @@ class Adapter:
     ceiling: Callable[[Any, Tensor], float] = unlimited
     compiled: Callable[[Any], Threshold] | None = None
     install: Callable[[Any, Hook, Hook], Any] | None = None
+    graded: Callable[[Any], bool] = lambda module: False
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,24 @@ def unregister(cls: type) -> None:
     _user.pop(cls, None)
 
 
+def is_own(module: nn.Module) -> bool:
+    """Whether the module's class is a framework's own, and no method of it was replaced on the module."""
+    # what PyTorch derives (FSDP, parametrizations) changes no forward
+    kind = next((cls for cls in type(module).__mro__ if _root(cls) != "torch"), nn.Module)
+    return _root(kind) in FRAMEWORKS and not any(_replaces(kind, name, value) for name, value in module.__dict__.items())
+
+
+def _replaces(kind: type, name: str, value: Any) -> bool:
+    """Whether this attribute of a module stands for a method of its class, and is not ours."""
+    known = name != "forward" and hasattr(nn.Module, name)
+    return not known and callable(value) and callable(getattr(kind, name, None)) and _root(value) != "ahsar"
+
+
+def _root(thing: Any) -> str:
+    """The package that a class or function is from."""
+    return str(getattr(thing, "__module__", "")).partition(".")[0]
+
+
 def find(module: nn.Module) -> Adapter | Skip | None:
     """The entry of the nearest class in the module's method resolution order, or None for an ordinary module."""
     ancestry = type(module).__mro__
@@ -88,7 +109,7 @@ def find(module: nn.Module) -> Adapter | Skip | None:
         if cls in _user:
             return _user[cls]
     for cls in ancestry:
-        root = cls.__module__.partition(".")[0]
+        root = _root(cls)
         if root not in FRAMEWORKS:
             continue
         if root not in _known:

@@ -10,7 +10,7 @@ import sinabs.layers as layers
 from sinabs.activation import SingleSpike
 
 from ..thresholds import ShadowThreshold
-from .registry import Adapter, Skip
+from .registry import Adapter, Skip, is_own
 
 _SKIPPED = {
     "ExpLeak": "it is a leaky integrator: it does not spike",
@@ -31,7 +31,7 @@ def _base(module: Any) -> ShadowThreshold:
 
 
 def _binary(module: Any) -> bool:
-    return module.spike_fn is SingleSpike
+    return is_own(module) and module.spike_fn is SingleSpike
 
 
 def _refuse(module: Any) -> str | None:

@@ -6,7 +6,7 @@ import snntorch
 from torch import Tensor
 
 from ..thresholds import ShadowThreshold
-from .registry import Adapter, Skip
+from .registry import Adapter, Skip, is_own
 
 
 def _threshold(module: Any) -> ShadowThreshold:
@@ -17,15 +17,15 @@ def _delta_threshold(module: Any) -> ShadowThreshold:
     return ShadowThreshold(module, "delta_threshold")
 
 
-def _own_surrogate(module: Any) -> bool:
+def _steps(module: Any) -> bool:
     # snnTorch's surrogates return 0 or 1; nothing is known of a user's
     surrogate = getattr(module.spike_grad, "__self__", module.spike_grad)
-    return str(getattr(surrogate, "__module__", "")).startswith("snntorch")
+    return is_own(module) and str(getattr(surrogate, "__module__", "")).startswith("snntorch")
 
 
 def _binary(module: Any) -> bool:
     factor = module.graded_spikes_factor
-    return _own_surrogate(module) and not (factor.requires_grad or factor.is_meta) and bool((factor == 1).all())
+    return _steps(module) and not (factor.requires_grad or factor.is_meta) and bool((factor == 1).all())
 
 
 def _refuse(module: Any) -> str | None:
@@ -54,7 +54,7 @@ _UNINHIBITED = _classes("SLSTM", "SConv2dLSTM")
 def entries() -> dict[type, Adapter | Skip]:
     """`SpikingNeuron` covers every neuron class; `DeltaLeaky` and `LeakyParallel` differ."""
     common = Adapter("snnTorch", _threshold, binary=_binary, refuse=_refuse, ceiling=_winners)
-    delta = Adapter("snnTorch", _delta_threshold, binary=_own_surrogate)
+    delta = Adapter("snnTorch", _delta_threshold, binary=_steps)
     parallel = Adapter("snnTorch", _threshold, binary=_binary)
     named = {"SpikingNeuron": common, "DeltaLeaky": delta, "LeakyParallel": parallel}
     return {getattr(snntorch, name): entry for name, entry in named.items() if hasattr(snntorch, name)}

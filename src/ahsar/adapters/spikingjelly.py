@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..functional import scale_logit
 from ..thresholds import FloatThreshold, ShadowThreshold, TensorThreshold, Threshold, threshold_of
-from .registry import Adapter, Hook, Skip
+from .registry import Adapter, Hook, Skip, is_own
 
 _FLOAT = ("BaseNode", "SimpleBaseNode", "ILCBaseNode")
 _GRADED = ("LIAFNode", "TernaryIFNode", "TernaryLIFNode")
@@ -38,7 +38,7 @@ def _binary(module: Any) -> bool:
     # SpikingJelly's surrogates return 0 or 1, but for one; nothing is known of a user's
     function = getattr(module, "surrogate_function", None)
     ours = type(function).__module__.startswith("spikingjelly.")
-    return ours and bool(getattr(function, "spiking", False)) and not isinstance(function, _MANY_LEVELS)
+    return is_own(module) and ours and bool(getattr(function, "spiking", False)) and not isinstance(function, _MANY_LEVELS)
 
 
 def _refuse(module: Any) -> str | None:

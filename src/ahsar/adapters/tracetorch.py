@@ -62,5 +62,5 @@ def _refuse(module: Any) -> str | None:
 def entries() -> dict[type, Adapter | Skip]:
     """The base class of the spiking layers covers them, a user's own, and the leaky integrators, which are refused."""
     base = import_module("tracetorch.snn._snnlayer").Layer
-    # the sum of firing probabilities is the number of spikes to expect, so they are counted like binary spikes
-    return {base: Adapter("tracetorch", _threshold, spikes=_spikes, binary=_graded, refuse=_refuse)}
+    # the sum of firing probabilities is the number of spikes to expect
+    return {base: Adapter("tracetorch", _threshold, spikes=_spikes, graded=_graded, refuse=_refuse)}
