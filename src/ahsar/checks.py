@@ -144,3 +144,13 @@ def compiled_number(name: str) -> dict[str, str]:
         f"compiled {name}": f"layer {name!r} keeps its threshold as a number, which torch.compile takes for a "
         "constant, so every update compiles anew: attach with compile=True"
     }
+
+
+def sets_its_threshold(name: str) -> dict[str, str]:
+    """A layer whose forward sets the threshold, or a hook of the user's that runs meanwhile."""
+    return {
+        f"sets {name}": f"the forward of layer {name!r}, or a hook on it, sets the threshold that is scaled. What it sets "
+        "counts as scaled already, as a neuron that moves its threshold has read the scaled one. If it computes the threshold "
+        "anew instead, the scale has no effect: register the attribute that it computes it from, or leave the layer out with "
+        "layers="
+    }
