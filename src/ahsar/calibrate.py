@@ -29,7 +29,11 @@ def calibrate(
     regulator.become(controller.lead_anew(regulator.state))
     group.forget()
     try:
+        # the snapshot is to hold the layers' own thresholds: a scaled number, put back later, would pass for their user's
+        for layer in group.layers:
+            layer.threshold.lift(layer.module)
         with in_mode(model, training=True), untouched(model) as snapshot, torch.no_grad():
+            regulator.rewrite()
             group.sensing = True
             while done < updates and not _arrived(regulator, tolerance):
                 # the graph of the first forward tells whose spikes are the answer

@@ -175,5 +175,15 @@ def compiled_number(name: str) -> dict[str, str]:
     }
 
 
+def sets_its_threshold(name: str) -> dict[str, str]:
+    """A layer whose forward sets the threshold, or a hook of the user's that runs meanwhile."""
+    return {
+        f"sets {name}": f"the forward of layer {name!r}, or a hook on it, sets the threshold that is scaled. What it sets "
+        "counts as scaled already, as a neuron that moves its threshold has read the scaled one. If it computes the threshold "
+        "anew instead, the scale has no effect: register the attribute that it computes it from, or leave the layer out with "
+        "layers="
+    }
+
+
 def _named(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names))

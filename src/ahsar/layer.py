@@ -124,6 +124,7 @@ class Layer:
         self.name, self.module, self.adapter, self.group = name, module, adapter, group
         self.compile = compile
         self.threshold = (adapter.compiled if compile and adapter.compiled else adapter.threshold)(module)
+        self.threshold.name = name
         self.limited = adapter.ceiling is not unlimited
         self.sum = Sum(adapter.binary(module), adapter.graded(module), is_own(module))
         self.fired = False
@@ -132,12 +133,11 @@ class Layer:
         group.layers.append(self)
 
     def hook(self) -> None:
-        """Register the hooks; a threshold written as a number needs none before forward."""
+        """Register the hooks."""
         if self.adapter.install is not None:
             self.handles.append(self.adapter.install(self.module, self.before, self.after))
         self.threshold.begin(self.module, self.compile)
-        if self.threshold.enters:
-            self.handles.append(self.module.register_forward_pre_hook(self.before))
+        self.handles.append(self.module.register_forward_pre_hook(self.before))
         self.handles.append(self.module.register_forward_hook(self.after, always_call=True))
         if hasattr(type(self.module), "__deepcopy__"):
             self.handles.append(Copier(self.module))
@@ -162,8 +162,8 @@ class Layer:
         tracing = is_dynamo_compiling()
         if tracing:
             self.threshold.uncover(module)
-        else:
-            self.threshold.leave(module)
+        elif self.threshold.leave(module):
+            checks.say(self.group.said, checks.sets_its_threshold(self.name))
         if (module.training or self.group.in_eval) and self.group.sensing and output is not None:
             if tracing:
                 self.sense_traced(output)

@@ -6,7 +6,7 @@ from numbers import Real
 from torch import Tensor, nn
 
 from ..errors import AdapterError
-from .attribute import find_attribute
+from .attribute import find_attribute, is_property
 from .composite import CompositeThreshold
 from .field import FieldThreshold
 from .number import FloatThreshold, TensorThreshold
@@ -39,7 +39,8 @@ def threshold_of(
     if isinstance(stored, Tensor):
         return ShadowThreshold(module, attribute, rest)
     if isinstance(stored, Real) and not isinstance(stored, bool):
-        return (number or FloatThreshold)(module, attribute, rest)
+        # what a property gives may be computed from what was set, and no longer be that tensor
+        return (FloatThreshold if number is None or is_property(module, attribute) else number)(module, attribute, rest)
     raise AdapterError(
         f"{type(module).__name__}.{attribute} is a {type(stored).__name__}: a number, tensor, buffer or Parameter is needed"
     )

@@ -34,3 +34,8 @@ def home_of(module: nn.Module, attribute: str) -> dict[str, Any]:
         if attribute in store:
             return store
     return module.__dict__
+
+
+def is_property(module: nn.Module, attribute: str) -> bool:
+    """Whether the class computes the attribute, so that it may be a new object at each look."""
+    return isinstance(getattr(type(module), attribute, None), property)

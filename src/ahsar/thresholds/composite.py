@@ -9,7 +9,7 @@ from .writer import Threshold
 
 
 class CompositeThreshold(Threshold):
-    """Writers that act as one. Their rest and kind (`host`, `enters`) must agree.
+    """Writers that act as one. Their rest and kind (`host`) must agree.
 
     Args:
         parts: at least one.
@@ -17,7 +17,7 @@ class CompositeThreshold(Threshold):
 
     def __init__(self, *parts: Threshold):
         self.parts = parts
-        self.host, self.enters, self.rest = parts[0].host, parts[0].enters, parts[0].rest
+        self.host, self.rest = parts[0].host, parts[0].rest
 
     def value(self, module: nn.Module) -> Tensor:
         """All thresholds in one vector."""
@@ -47,9 +47,16 @@ class CompositeThreshold(Threshold):
         for part in self.parts:
             part.enter(module, args)
 
-    def leave(self, module: nn.Module) -> None:
+    def leave(self, module: nn.Module) -> bool:
+        return any([part.leave(module) for part in self.parts])
+
+    def lift(self, module: nn.Module) -> None:
         for part in self.parts:
-            part.leave(module)
+            part.lift(module)
+
+    def lower(self, module: nn.Module) -> None:
+        for part in self.parts:
+            part.lower(module)
 
     def prepare(self, module: nn.Module) -> None:
         for part in self.parts:

@@ -9,22 +9,19 @@ from torch import Tensor, nn
 from ..functional import scale_threshold
 from ..modes import aside
 from .attribute import find_attribute, home_of
+from .memory import Memory
+from .stand_in import Absent, StandIn
 from .writer import Threshold
 
 Scaling = Callable[[Tensor, "Tensor | float"], Tensor]
-_NOWHERE: dict[str, Any] = {}
-
-
-class _Absent:
-    """Stands for no entry in `__dict__`; a class, so that copies and pickles know it again."""
 
 
 class ShadowThreshold(Threshold):
     """Puts the scaled threshold in the place of the parameter, buffer or attribute for the time of a forward.
 
-    The tensor behind it is never written: state_dict, pickling and aliased storage stay as they are, and the gradient to a
-    learnable threshold flows through the scaling. It is put where the original is, not in `__dict__` before it: compiled code
-    that was traced without the latter does not look there, and would silently use the original.
+    The tensor behind it is never written, unless forward itself moves its threshold: state_dict, pickling and aliased storage
+    stay as they are, and the gradient to a learnable threshold flows through the scaling. It is put where the original is, not
+    in `__dict__` before it: compiled code that was traced without the latter does not look there, and would use the original.
 
     Args:
         attribute: name of a parameter, buffer, plain tensor or float.
@@ -33,7 +30,7 @@ class ShadowThreshold(Threshold):
         reading: how to read a threshold from the stored tensor, if it is not the threshold itself.
     """
 
-    host, enters = False, True
+    host = False
 
     def __init__(
         self,
@@ -49,17 +46,11 @@ class ShadowThreshold(Threshold):
         # `.to()` moves parameters and buffers, not plain attributes: these are scaled where the input is
         self.follows = attribute not in module._parameters and attribute not in module._buffers
         self._depth = 0  # forwards under way; more than one where forward calls itself, or where Ctrl-C cut one short
-        self._home = _NOWHERE
-        self._previous: Any = _Absent
-        self._shadow: Any = None
+        self._shadow: StandIn | None = None  # while there are any
         self.factor: Tensor | None = None  # the scale that compiled forwards read, once there are any: always a tensor
-        self._covered: Any = None  # what a compiled forward put aside, while it runs
-        self._forget()
-
-    def _forget(self) -> None:
-        self._cached: Tensor | None = None
-        self._source: Any = None
-        self._version = -1
+        self._covered: Any = None  # what a compiled forward put aside while it runs, and what it put there
+        self._cover: Any = None
+        self._memory = Memory()
 
     # ---------------------------------------------------------------- where the threshold is; `FieldThreshold` differs
 
@@ -79,9 +70,10 @@ class ShadowThreshold(Threshold):
 
     def _behind(self, module: nn.Module) -> Any:
         """What the module keeps under the attribute, also while it is shadowed."""
-        if self._depth:
-            return getattr(type(module), self.attribute) if self._previous is _Absent else self._previous
-        return find_attribute(module, self.attribute)
+        if self._shadow is None:
+            return find_attribute(module, self.attribute)
+        previous = self._shadow.previous
+        return getattr(type(module), self.attribute) if previous is Absent else previous
 
     def value(self, module: nn.Module) -> Tensor:
         """The original threshold, detached; whole, where FSDP gives each rank a part."""
@@ -92,25 +84,29 @@ class ShadowThreshold(Threshold):
     def write(self, module: nn.Module, scale: Tensor | float | None) -> None:
         """Use scale s from the next forward on; None stands for s = 1 and shadows nothing."""
         self.restore(module)
+        self._memory.forget()
         self.scale = scale
         if self.factor is not None:
             self.factor = _as_factor(scale, self.factor.device)
-        self._forget()
 
     def _scaled(self, stored: Tensor, scale: Tensor | float) -> Tensor:
         return scale_threshold(stored, scale, self.rest) if self.scaling is None else self.scaling(stored, scale)
+
+    def _unscaled(self, threshold: Any) -> Any:
+        """The inverse of `_scaled` with the present scale; a number for a number."""
+        scaled, scale = torch.as_tensor(threshold), 1.0 if self.scale is None else self.scale
+        own = self._scaled(scaled, 1.0 / (scale.to(scaled.device) if isinstance(scale, Tensor) else scale))
+        return own if isinstance(threshold, Tensor) else own.item()
 
     def effective(self, module: nn.Module, place: torch.device | None = None) -> Tensor:
         """The scaled threshold, as the module's forward sees it. A Parameter's is computed in every forward, others once.
 
         `place`: device of the forward's input, where a threshold without dimensions goes that `.to()` does not move.
         """
-        source, cached = self._inside(self._behind(module)), self._cached
-        is_tensor = isinstance(source, Tensor)
-        version = source._version if is_tensor and not source.is_inference() else 0
-        if cached is not None and source is self._source and version == self._version and place in (None, cached.device):
-            return cached
-        scale = self.scale
+        source = self._inside(self._behind(module))
+        if (known := self._memory.recall(source, place)) is not None:
+            return known
+        scale, is_tensor = self.scale, isinstance(source, Tensor)
         if scale is None:
             return torch.as_tensor(source)
         # Not under no_grad either: the next forward may want the gradient. And `.to()` changes a Parameter in its place.
@@ -119,8 +115,7 @@ class ShadowThreshold(Threshold):
             return self._compute(source, scale, place)
         # what one forward computes and the next finds ready is no part of either
         scaled = aside(self._compute, source, scale, place)
-        if not torch.is_inference_mode_enabled():
-            self._cached, self._source, self._version = scaled, source, version
+        self._memory.keep(scaled, source)
         return scaled
 
     def _compute(self, source: Any, scale: Tensor | float, place: torch.device | None) -> Tensor:
@@ -135,48 +130,69 @@ class ShadowThreshold(Threshold):
     # ---------------------------------------------------------------- a forward
 
     def begin(self, module: nn.Module, compile: bool) -> None:
-        if compile:
-            # from the first forward on: a learnable threshold that is scaled is another kind of tensor
+        if compile:  # from the first forward on: a learnable threshold that is scaled is another kind of tensor
             self.write(module, torch.ones((), device="cpu"))
 
     def enter(self, module: nn.Module, args: Any = ()) -> None:
         if self.scale is not None:
             effective = self.effective(module, self._place(module, args) if self.follows else None)
-            shadow = self._around(self._behind(module), effective)
-            if self._depth == 0:
-                self._home = home_of(module, self.attribute)
-                self._previous = self._home.get(self.attribute, _Absent)
-            self._home[self.attribute] = self._shadow = shadow
+            value = self._around(self._behind(module), effective)
+            if self._shadow is None:
+                self._shadow = StandIn(home_of(module, self.attribute), self.attribute)
+            self._shadow.put(value, effective)
             self._depth += 1
 
     def _place(self, module: nn.Module, args: Any) -> torch.device | None:
         stored = self._inside(self._behind(module))
-        if isinstance(stored, Tensor) and stored.ndim > 0:
-            return None  # a tensor with dimensions is where its user put it
-        return args[0].device if args and isinstance(args[0], Tensor) else None
+        placed = isinstance(stored, Tensor) and stored.ndim > 0  # a tensor with dimensions is where its user put it
+        return args[0].device if args and isinstance(args[0], Tensor) and not placed else None
 
-    def leave(self, module: nn.Module) -> None:
+    def leave(self, module: nn.Module) -> bool:
         """After forward, also when it raised."""
         if self._depth:
             self._depth -= 1
-            if self._depth == 0:
-                self._unshadow(module)
-        elif self._covered is not None:
-            self.uncover(module)
+            return self._depth == 0 and self._unshadow(module)
+        self.uncover(module)
+        return False
 
     def restore(self, module: nn.Module) -> None:
-        """Take away what a forward left that no hook could follow (Ctrl-C); the original was never touched."""
+        """Take away what a forward left that no hook could follow (Ctrl-C)."""
         if self._depth:
             self._depth = 0
             self._unshadow(module)
         self.uncover(module)
 
-    def _unshadow(self, module: nn.Module) -> None:
-        if self._previous is _Absent:
-            self._home.pop(self.attribute, None)
-        elif self._home.get(self.attribute) is self._shadow:  # or else forward has set another threshold
-            self._home[self.attribute] = self._previous
-        self._previous, self._shadow, self._home = _Absent, None, _NOWHERE
+    def _unshadow(self, module: nn.Module) -> bool:
+        """Put the original back, or what gives the threshold that forward has set; returns whether it has."""
+        assert self._shadow is not None
+        shadow, found, changed = self._shadow, self._shadow.found(), self._shadow.changed()
+        source, self._shadow = self._inside(self._behind(module)), None
+        if found is shadow.previous or (found is shadow.value and not changed):
+            shadow.end()
+            return False
+        inner = self._inside(found)
+        if inner is shadow.threshold and not changed:  # forward has set another field of the tuple
+            shadow.leave(self._around(found, source))
+            return False
+        # it has read the scaled threshold, so what it has set is scaled
+        own = self._unscaled(inner)
+        if inner is shadow.threshold and isinstance(source, Tensor) and not source.is_inference():
+            with torch.no_grad():
+                own = source.copy_(own)
+            shadow.end()
+        else:
+            own = nn.Parameter(own, inner.requires_grad) if isinstance(inner, nn.Parameter) else own
+            shadow.leave(self._around(found, own))
+        self._memory.keep(inner, own)
+        return True
+
+    def lift(self, module: nn.Module) -> None:
+        if self._shadow is not None:
+            self._shadow.lift()
+
+    def lower(self, module: nn.Module) -> None:
+        if self._shadow is not None:
+            self._shadow.lower()
 
     # ---------------------------------------------------------------- a compiled forward
 
@@ -195,13 +211,17 @@ class ShadowThreshold(Threshold):
         stored = self._inside(behind)
         if not isinstance(stored, Tensor):
             stored = self.factor.new_full((), float(stored))
-        home[self.attribute] = self._around(behind, self._scaled(stored, self.factor))
+        home[self.attribute] = self._cover = self._around(behind, self._scaled(stored, self.factor))
 
     def uncover(self, module: nn.Module) -> None:
-        """`leave` of a compiled forward."""
-        if self._covered is not None:
-            home_of(module, self.attribute)[self.attribute] = self._covered
-            self._covered = None
+        """`leave` of a compiled forward. What forward sets is taken as in eager code; a change in place is lost."""
+        if self._covered is not None and self.factor is not None:
+            home = home_of(module, self.attribute)
+            found = home[self.attribute]
+            if found is not self._cover:
+                self._covered = self._around(found, self._scaled(self._inside(found), 1.0 / self.factor))
+            home[self.attribute] = self._covered
+            self._covered = self._cover = None
 
     # ---------------------------------------------------------------- the end
 
@@ -211,7 +231,7 @@ class ShadowThreshold(Threshold):
         self.restore(module)
         if self.scale is None:
             return
-        self._forget()  # a cached one may lie on the input's device
+        self._memory.forget()  # a cached one may lie on the input's device
         behind = self._behind(module)
         source, scaled = self._inside(behind), self.effective(module).detach().clone()
         if isinstance(source, nn.Parameter) and hasattr(source, "full_tensor"):
@@ -222,7 +242,7 @@ class ShadowThreshold(Threshold):
             kept: Any = scaled if isinstance(source, Tensor) else scaled.item()
             kept = nn.Parameter(scaled, requires_grad=source.requires_grad) if isinstance(source, nn.Parameter) else kept
             home_of(module, self.attribute)[self.attribute] = self._around(behind, kept)
-        self._forget()
+        self._memory.forget()
 
     def shared(self, module: nn.Module, model: nn.Module) -> bool:
         """Whether the threshold is a Parameter that another module of `model` holds, too."""
@@ -230,10 +250,6 @@ class ShadowThreshold(Threshold):
         if not isinstance(stored, nn.Parameter):
             return False
         return sum(held is stored for other in nn.Module.modules(model) for held in self._parameters_of(other)) > 1
-
-    def __getstate__(self) -> dict[str, Any]:
-        # a cached tensor may belong to another device or graph in the copy: let it be computed anew
-        return {**self.__dict__, "_cached": None, "_source": None, "_version": -1}
 
 
 def _as_factor(scale: Tensor | float | None, device: torch.device) -> Tensor:

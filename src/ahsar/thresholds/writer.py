@@ -9,18 +9,21 @@ from torch import Tensor, nn
 class Threshold(Protocol):
     """Scales the threshold of one module: rest + s (θ⁰ − rest) while attached, the original again after `restore`.
 
+    θ⁰ is what was set last, by the module's constructor, its user or a framework. A forward that sets the threshold itself has
+    read the scaled one, so what it sets is scaled already: θ⁰ becomes what gives that with the present scale.
+
     A forward calls `enter` before and `leave` after, or `prepare`, `cover` and `uncover` where a compiler traces it. Writers
     that have nothing to do then inherit these, which do nothing.
 
     Attributes:
         host: whether `write` wants numbers: all layers of a model share one device-to-host copy per update.
-        enters: whether forwards are to be announced by `enter` or `cover`; if not, no hook is spent on it.
         rest: the resting potential; the distance of the threshold from it is scaled.
+        name: of the layer, for errors.
     """
 
     host: bool
-    enters: bool
     rest: float
+    name: str = ""
 
     def value(self, module: nn.Module) -> Tensor:
         """The original threshold, detached; any shape."""
@@ -46,10 +49,21 @@ class Threshold(Protocol):
         """The layer is hooked now; `compile`: its forwards will be compiled."""
 
     def enter(self, module: nn.Module, args: Any) -> None:
-        """Before forward; `args` are its positional arguments."""
+        """Before forward; `args` are its positional arguments.
 
-    def leave(self, module: nn.Module) -> None:
-        """After forward, also when it raised."""
+        Raises:
+            AdapterError: someone has set what cannot be scaled. So do `leave`, `write` and `bake`.
+        """
+
+    def leave(self, module: nn.Module) -> bool:
+        """After forward, also when it raised; whether forward has set the threshold itself."""
+        return False
+
+    def lift(self, module: nn.Module) -> None:
+        """Let the module hold its original for a moment, within a forward too: someone saves it."""
+
+    def lower(self, module: nn.Module) -> None:
+        """The end of `lift`."""
 
     def prepare(self, module: nn.Module) -> None:
         """While a forward of any layer is traced, once."""
