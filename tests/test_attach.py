@@ -290,7 +290,7 @@ COPIES = [(kind, way) for kind in models.KINDS for way in DUPLICATES if kind != 
 def test_a_copy_of_an_attached_model_is_independent(kind: str, duplicate: Any) -> None:
     model = models.build(kind)
     optimizer = models.adam(model)
-    homeostat = ahsar.attach(model, optimizer)
+    homeostat = ahsar.attach(model, optimizer, config=models.MOVING)
     for step in range(3):
         models.train_step(model, optimizer, step)
     if kind == "steps":

@@ -143,7 +143,7 @@ def test_the_threshold_of_an_adaptive_layer_is_scaled_and_what_it_adds_is_not() 
 
 def test_one_spike_per_step_warns_of_a_set_point_out_of_reach() -> None:
     one = layer("DiehlAndCookNodes")
-    homeostat = ahsar.attach(nn.ModuleList([one]), config=ahsar.Config(set_point=0.3), layers="all")
+    homeostat = ahsar.attach(nn.ModuleList([one]), config=ahsar.Config(set_point=0.6), layers="all")
     one.forward(x=torch.full((1, NEURONS), 20.0))
     with pytest.warns(UserWarning, match=r"can reach a rate of 0\.167 .*begins at 0\.18"):
         homeostat.step()

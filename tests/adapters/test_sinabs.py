@@ -12,6 +12,7 @@ from torch import nn
 
 import ahsar
 from ahsar.layer import layers_of
+from tests.models import MOVING
 
 from .case import BATCH, NEURONS, STEPS
 from .sinabs_cases import CASES, INSTALLED
@@ -241,7 +242,7 @@ def test_hooks_of_others_stay_where_sinabs_leaves_them(early: bool) -> None:
 def test_an_analyzer_of_the_original_does_not_break_the_copy() -> None:
     analyzer: Any = importlib.import_module("sinabs.synopcounter")
     net = nn.Sequential(nn.Linear(NEURONS, NEURONS), layers.IAF(), nn.Linear(NEURONS, 2))
-    homeostat = ahsar.attach(net)
+    homeostat = ahsar.attach(net, config=MOVING)
     with pytest.warns(DeprecationWarning):
         watching = analyzer.SNNAnalyzer(net)
     net(batch())

@@ -116,7 +116,7 @@ def inhibited(make: Any) -> nn.Module:
 
 def test_inhibition_warns_of_a_set_point_out_of_reach() -> None:
     layer = inhibited(lambda **kwargs: snn.Leaky(0.8, **kwargs))
-    homeostat = attach(layer, config=ahsar.Config(set_point=0.3))
+    homeostat = attach(layer, config=ahsar.Config(set_point=0.6))
     layer(torch.randn(2, NEURONS))
     with pytest.warns(UserWarning, match=r"layer '0' can reach a rate of 0\.167 .*begins at 0\.18"):
         homeostat.step()

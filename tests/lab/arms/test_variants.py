@@ -49,6 +49,6 @@ def test_one_scale_for_all_is_the_geometric_mean_of_theirs(name: str) -> None:
 def test_a_variant_is_a_trial_of_its_own(tmp_path: Path) -> None:
     spec = workload.load(tiny.write(tmp_path, steps=8))
     splits = data.load(spec)
-    records = {name: run_trial(spec, splits, name, 0) for name in ("ahsar", "no-band")}
+    records = {name: run_trial(spec, splits, name, 0) for name in ("ahsar", "slow-start")}
     assert len({record["digest"] for record in records.values()}) == 2
-    assert records["no-band"]["config"]["band"] == [1.0, 1.0]
+    assert records["slow-start"]["config"]["reaction"] == 0.1

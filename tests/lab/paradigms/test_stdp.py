@@ -12,6 +12,7 @@ from ahsar.errors import WorkloadError
 from ahsar.lab import data, models, paradigms
 from ahsar.lab.paradigms import stdp
 from ahsar.lab.spec.workload import Model, Optimizer, Paradigm, Workload, load
+from tests.models import MOVING
 
 
 def workload(**model: Any) -> Workload:
@@ -145,7 +146,7 @@ def test_one_optimiser_step_and_rates_agree_with_counting() -> None:
     optimizer = torch.optim.SGD(paradigm.parameters(model), 0.1)
     taken: list[int] = []
     optimizer.register_step_post_hook(lambda *args: taken.append(1))
-    homeostat = ahsar.attach(model, optimizer)
+    homeostat = ahsar.attach(model, optimizer, config=MOVING)
     spikes = counted(model, lambda: paradigm.learn(model, optimizer, x, y, Tensor.backward))
     assert taken == [1]
     assert list(homeostat.rates.values()) == pytest.approx([s.mean().item() for s in spikes])
