@@ -346,9 +346,10 @@ def test_a_silent_net_whose_membranes_are_zero_at_first_is_told_at_the_epoch() -
 
 def test_a_layer_that_first_runs_later_is_looked_at_then() -> None:
     model = Hidden(Integrates())
-    homeostat = ahsar.attach(model, layers="all", config=ahsar.Config(unused="hold"))
+    homeostat = ahsar.attach(model, layers="all")
     model.lif(X)
-    homeostat.step()
+    with pytest.warns(UserWarning, match="layer 'read' has not run"):
+        homeostat.step()
     model(X)
     with pytest.warns(UserWarning, match="layer 'read' is left alone"):
         homeostat.step()
