@@ -28,13 +28,17 @@ class Memory:
 
     def keep(self, scaled: Any, source: Any) -> None:
         """Keep it, if it is a tensor that lasts."""
-        # Not under no_grad either: the next forward may want the gradient. And `.to()` changes a Parameter in its place.
-        passing = isinstance(source, nn.Parameter) or any(getattr(one, "requires_grad", False) for one in (scaled, source))
-        if not passing and isinstance(scaled, Tensor) and not torch.is_inference_mode_enabled():
+        if isinstance(scaled, Tensor) and lasts(scaled) and lasts(source) and not torch.is_inference_mode_enabled():
             self._scaled, self._source, self._stamp = scaled, source, _stamp(source)
 
     def __reduce__(self) -> Any:
         return Memory, ()
+
+
+def lasts(tensor: Any) -> bool:
+    """Whether what is computed of it now holds in the next forward."""
+    # Not under no_grad either: the next forward may want the gradient. And `.to()` changes a Parameter in its place.
+    return not (isinstance(tensor, nn.Parameter) or getattr(tensor, "requires_grad", False))
 
 
 def _stamp(source: Any) -> Any:

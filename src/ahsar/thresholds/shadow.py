@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..functional import scale_threshold
 from ..modes import aside
 from .attribute import find_attribute, home_of
-from .memory import Memory
+from .memory import Memory, lasts
 from .stand_in import Absent, StandIn
 from .writer import Threshold
 
@@ -86,16 +86,15 @@ class ShadowThreshold(Threshold):
         self.restore(module)
         self._memory.forget()
         self.scale = scale
-        if self.factor is not None:
-            self.factor = _as_factor(scale, self.factor.device)
+        self.factor = None if self.factor is None else _as_factor(scale, self.factor.device)
 
     def _scaled(self, stored: Tensor, scale: Tensor | float) -> Tensor:
         return scale_threshold(stored, scale, self.rest) if self.scaling is None else self.scaling(stored, scale)
 
     def _unscaled(self, threshold: Any) -> Any:
         """The inverse of `_scaled` with the present scale; a number for a number."""
-        scaled, scale = torch.as_tensor(threshold), 1.0 if self.scale is None else self.scale
-        own = self._scaled(scaled, 1.0 / (scale.to(scaled.device) if isinstance(scale, Tensor) else scale))
+        scaled = torch.as_tensor(threshold)
+        own = self._scaled(scaled, 1.0 / _as_factor(self.scale, scaled.device))
         return own if isinstance(threshold, Tensor) else own.item()
 
     def effective(self, module: nn.Module, place: torch.device | None = None) -> Tensor:
@@ -106,12 +105,9 @@ class ShadowThreshold(Threshold):
         source = self._inside(self._behind(module))
         if (known := self._memory.recall(source, place)) is not None:
             return known
-        scale, is_tensor = self.scale, isinstance(source, Tensor)
-        if scale is None:
+        if (scale := self.scale) is None:
             return torch.as_tensor(source)
-        # Not under no_grad either: the next forward may want the gradient. And `.to()` changes a Parameter in its place.
-        lasting = not (isinstance(source, nn.Parameter) or (is_tensor and source.requires_grad))
-        if not lasting:
+        if not lasts(source):
             return self._compute(source, scale, place)
         # what one forward computes and the next finds ready is no part of either
         scaled = aside(self._compute, source, scale, place)
@@ -119,13 +115,11 @@ class ShadowThreshold(Threshold):
         return scaled
 
     def _compute(self, source: Any, scale: Tensor | float, place: torch.device | None) -> Tensor:
-        is_tensor = isinstance(source, Tensor)
         if not isinstance(scale, Tensor):
             return self._scaled(torch.as_tensor(source), scale)
-        device = place or (source.device if is_tensor else scale.device)
-        scale = scale if scale.device == device else scale.to(device)
-        stored = source.to(device) if is_tensor else torch.full((), float(source), device=device)
-        return self._scaled(stored, scale)
+        device = place or (source if isinstance(source, Tensor) else scale).device
+        stored = source.to(device) if isinstance(source, Tensor) else torch.full((), float(source), device=device)
+        return self._scaled(stored, scale.to(device))
 
     # ---------------------------------------------------------------- a forward
 
@@ -143,9 +137,8 @@ class ShadowThreshold(Threshold):
             self._depth += 1
 
     def _place(self, module: nn.Module, args: Any) -> torch.device | None:
-        stored = self._inside(self._behind(module))
-        placed = isinstance(stored, Tensor) and stored.ndim > 0  # a tensor with dimensions is where its user put it
-        return args[0].device if args and isinstance(args[0], Tensor) and not placed else None
+        stays = getattr(self._inside(self._behind(module)), "ndim", 0) > 0  # with dimensions it is where its user put it
+        return args[0].device if args and isinstance(args[0], Tensor) and not stays else None
 
     def leave(self, module: nn.Module) -> bool:
         """After forward, also when it raised."""
@@ -175,10 +168,10 @@ class ShadowThreshold(Threshold):
             shadow.leave(self._around(found, source))
             return False
         # it has read the scaled threshold, so what it has set is scaled
-        own = self._unscaled(inner)
+        own = aside(self._unscaled, inner)
         if inner is shadow.threshold and isinstance(source, Tensor) and not source.is_inference():
             with torch.no_grad():
-                own = source.copy_(own)
+                own = aside(source.copy_, own)
             shadow.end()
         else:
             own = nn.Parameter(own, inner.requires_grad) if isinstance(inner, nn.Parameter) else own
@@ -222,8 +215,6 @@ class ShadowThreshold(Threshold):
                 self._covered = self._around(found, self._scaled(self._inside(found), 1.0 / self.factor))
             home[self.attribute] = self._covered
             self._covered = self._cover = None
-
-    # ---------------------------------------------------------------- the end
 
     @torch.no_grad()
     def bake(self, module: nn.Module, shared: bool) -> None:
