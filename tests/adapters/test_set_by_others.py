@@ -279,7 +279,7 @@ class Moving(nn.Module):
             if self.kind == "number":
                 self.level = self.level + float(change)
             elif self.how == "set":
-                self.level = self.level + change if self.kind != "parameter" else nn.Parameter(self.level + change)
+                self.level = self.level + change
             else:
                 self.level.add_(change)  # type: ignore[union-attr]
         return spikes
@@ -299,7 +299,6 @@ MOVERS = [
         (Moving, "tensor", "in place", (), 0.0),
         (Moving, "buffer", "set", (), 0.0),
         (Moving, "buffer", "in place", (5,), 0.0),
-        (Moving, "parameter", "set", (), 0.0),
         (Moving, "parameter", "in place", (), 0.0),
         (MovingAboveRest, "number", "set", (), -2.0),
         (MovingAboveRest, "buffer", "in place", (), -2.0),

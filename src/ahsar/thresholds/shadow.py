@@ -164,17 +164,17 @@ class ShadowThreshold(Threshold):
             shadow.end()
             return False
         inner = self._inside(found)
+        if isinstance(inner, nn.Parameter):  # forwards set none: it was sharded again, or is one of another kind
+            return False
         if inner is shadow.threshold and not changed:  # forward has set another field of the tuple
             shadow.leave(self._around(found, source))
             return False
-        # it has read the scaled threshold, so what it has set is scaled
-        own = aside(self._unscaled, inner)
+        own = aside(self._unscaled, inner)  # forward has read the scaled threshold, so what it has set is scaled
         if inner is shadow.threshold and isinstance(source, Tensor) and not source.is_inference():
             with torch.no_grad():
                 own = aside(source.copy_, own)
             shadow.end()
         else:
-            own = nn.Parameter(own, inner.requires_grad) if isinstance(inner, nn.Parameter) else own
             shadow.leave(self._around(found, own))
         self._memory.keep(inner, own)
         return True
