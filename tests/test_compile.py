@@ -340,7 +340,7 @@ def test_a_model_that_is_compiled_already_is_refused() -> None:
 def test_a_compiled_part_without_spiking_layers_does_no_harm() -> None:
     model: Any = compiling.build("buffer")
     model.readout = torch.compile(model.readout, backend="eager")
-    homeostat = ahsar.attach(model)
+    homeostat = ahsar.attach(model, config=MOVING)
     model(X)
     homeostat.step()
     assert homeostat.scales["neurons.0"] != 1.0

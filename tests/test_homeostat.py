@@ -96,7 +96,7 @@ def test_interval_senses_and_updates_every_kth_step_alone(interval: int, monkeyp
 
 def test_a_network_at_rest_is_sensed_each_tenth_step_until_a_layer_leaves_its_edges() -> None:
     model = nn.Sequential(models.Graded(0.75))
-    homeostat = ahsar.attach(model, config=Config(beta=0.0, rescue=(0.5, 3.0)))
+    homeostat = ahsar.attach(model, config=Config(beta=0.0, band=(0.6, 2.5), rescue=(0.5, 3.0)))
     x, sensed, resting, moved = torch.linspace(0.005, 0.995, 100).expand(4, 100), [], [], []
     for step in range(70):
         model(x if step < 45 else 0.79 * x)  # a rate of 0.25, then of 0.05
@@ -429,7 +429,7 @@ def test_inhibition_that_makes_the_set_point_unreachable_is_told_at_the_first_st
     model = models.StepNet([inhibited, snntorch.Leaky(beta=0.5)])
     homeostat = ahsar.attach(model)
     model(X)
-    with pytest.warns(UserWarning, match=r"layer 'neurons\.0' can reach a rate of 0\.0417 at most.*begins at 0\.12") as told:
+    with pytest.warns(UserWarning, match=r"layer 'neurons\.0' can reach a rate of 0\.0417 at most.*begins at 0\.06") as told:
         homeostat.step()
     assert len(told) == 1
     model(X)

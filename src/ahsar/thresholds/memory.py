@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..modes import aside
 from .stand_in import version_of
 
 
@@ -46,6 +47,6 @@ def _stamp(source: Any) -> Any:
     if not isinstance(source, Tensor):
         return None
     try:
-        return version_of(source), source.data_ptr()
+        return version_of(source), aside(source.data_ptr)
     except RuntimeError:  # a tensor without storage, of some tracer
         return version_of(source)

@@ -30,7 +30,7 @@ TRIALS = {
     "ottt": ("ottt", "spikingjelly-conv", "shuffled"),
     "sltt": ("sltt", "spikingjelly-conv", "ahsar"),
     "eprop": ("eprop", "mlp", "ahsar"),  # writes gradients by hand, as the next one does
-    "stdp": ("stdp", "spikingjelly-conv", "ahsar"),
+    "stdp": ("stdp", "spikingjelly-conv", "no-band"),
 }
 
 
