@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn
 
 from torch import nn
@@ -108,8 +108,8 @@ def silent(state: ControllerState, model: nn.Module) -> dict[str, str]:
         return {}
     if broken := [name for name, weight in model.named_parameters() if not weight.isfinite().all()]:
         return {
-            "weights": f"weights of {', '.join(map(repr, broken[:3]))}{' and others' * (len(broken) > 3)} are not finite: "
-            f"training diverged, and layer {', '.join(map(repr, quiet))} fell silent because of it. Lower the learning "
+            "weights": f"weights of {_named(broken[:3])}{' and others' * (len(broken) > 3)} are not finite: "
+            f"training diverged, and layer {_named(quiet)} fell silent because of it. Lower the learning "
             "rate, clip gradients, or take a surrogate whose gradient is finite everywhere"
         }
     scales = state.by_name(state.scale)
@@ -185,5 +185,5 @@ def sets_its_threshold(name: str) -> dict[str, str]:
     }
 
 
-def _named(names: Sequence[str]) -> str:
+def _named(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from .adapters import package_of
+
 
 class Copier:
     """Stands in the place of a module's `__deepcopy__` until `remove()`: what the class gives, with our hooks.
@@ -23,7 +25,7 @@ class Copier:
         copied = kind.__deepcopy__(self.module, memo)
         memo[id(self.module)] = copied
         stores = {name: hooks for name, hooks in self.module.__dict__.items() if "_hooks" in name}
-        numbers = {number for hooks in stores.values() for number, hook in hooks.items() if _is_ours(hook)}
+        numbers = {number for hooks in stores.values() for number, hook in hooks.items() if package_of(hook) == __package__}
         for name, hooks in stores.items():
             # first all of them: the handles that remove hooks hold these dictionaries, and a hook of ours its handles
             memo[id(hooks)] = copied.__dict__.setdefault(name, OrderedDict())
@@ -36,7 +38,3 @@ class Copier:
     def remove(self) -> None:
         """Let the class copy as it does."""
         self.module.__dict__.pop("__deepcopy__", None)
-
-
-def _is_ours(hook: Any) -> bool:
-    return str(getattr(hook, "__module__", "")).partition(".")[0] == __package__

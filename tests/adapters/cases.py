@@ -13,14 +13,6 @@ from . import (
 )
 from .case import Case
 
-CASES: list[Case] = [
-    *spikingjelly_cases.CASES,
-    *snntorch_cases.CASES,
-    *norse_cases.CASES,
-    *sinabs_cases.CASES,
-    *rockpool_cases.CASES,
-    *tracetorch_cases.CASES,
-    *braincog_cases.CASES,
-    *bindsnet_cases.CASES,
-    *generic_cases.CASES,
-]
+FRAMEWORKS = (spikingjelly_cases, snntorch_cases, norse_cases, sinabs_cases, rockpool_cases, tracetorch_cases, braincog_cases,
+              bindsnet_cases, generic_cases)  # fmt: skip
+CASES: list[Case] = [case for framework in FRAMEWORKS for case in framework.CASES]

@@ -16,25 +16,11 @@ from torch import Tensor, nn
 import ahsar
 from ahsar.snapshot import Snapshot
 
-from . import (
-    bindsnet_cases,
-    braincog_cases,
-    generic_cases,
-    norse_cases,
-    rockpool_cases,
-    sinabs_cases,
-    snntorch_cases,
-    spikingjelly_cases,
-    tracetorch_cases,
-)
 from .case import Case, Trace, attached, close, same, trace
+from .cases import FRAMEWORKS
 from .test_contract import rebuilt
 
 # ---------------------------------------------------------------- users, of every framework
-
-
-FRAMEWORKS = (spikingjelly_cases, snntorch_cases, norse_cases, sinabs_cases, rockpool_cases, tracetorch_cases, braincog_cases,
-              bindsnet_cases, generic_cases)  # fmt: skip
 
 
 def _one_of_each_kind() -> list[Case]:

@@ -87,17 +87,17 @@ def unregister(cls: type) -> None:
 def is_own(module: nn.Module) -> bool:
     """Whether the module's class is a framework's own, and no method of it was replaced on the module."""
     # what PyTorch derives (FSDP, parametrizations) changes no forward
-    kind = next((cls for cls in type(module).__mro__ if _root(cls) != "torch"), nn.Module)
-    return _root(kind) in FRAMEWORKS and not any(_replaces(kind, name, value) for name, value in module.__dict__.items())
+    kind = next((cls for cls in type(module).__mro__ if package_of(cls) != "torch"), nn.Module)
+    return package_of(kind) in FRAMEWORKS and not any(_replaces(kind, name, value) for name, value in module.__dict__.items())
 
 
 def _replaces(kind: type, name: str, value: Any) -> bool:
     """Whether this attribute of a module stands for a method of its class, and is not ours."""
     known = name != "forward" and hasattr(nn.Module, name)
-    return not known and callable(value) and callable(getattr(kind, name, None)) and _root(value) != "ahsar"
+    return not known and callable(value) and callable(getattr(kind, name, None)) and package_of(value) != "ahsar"
 
 
-def _root(thing: Any) -> str:
+def package_of(thing: Any) -> str:
     """The package that a class or function is from."""
     return str(getattr(thing, "__module__", "")).partition(".")[0]
 
@@ -109,7 +109,7 @@ def find(module: nn.Module) -> Adapter | Skip | None:
         if cls in _user:
             return _user[cls]
     for cls in ancestry:
-        root = _root(cls)
+        root = package_of(cls)
         if root not in FRAMEWORKS:
             continue
         if root not in _known:

@@ -1,10 +1,13 @@
 """The baseline, the controller, and the placebos that say what of its effect comes from where."""
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 import ahsar
 from ahsar import controller
+from ahsar.controller import Scales
 from ahsar.errors import WorkloadError
 from ahsar.homeostat import Homeostat
 from ahsar.lab.arms.spiking import spiking_layers
@@ -25,13 +28,13 @@ class Baseline:
 
 
 class Controlled(Baseline):
-    """The controller with its default constants, told whether the network was trained before."""
+    """The controller with its default constants but for `changes`, told whether the network was trained before."""
 
-    def __init__(self, trained: bool = False) -> None:
-        self.config = ahsar.Config(trained=trained)
+    def __init__(self, trained: bool = False, scales: Scales = controller.scales, **changes: Any) -> None:
+        self.config, self.scales = ahsar.Config(trained=trained, **changes), scales
 
     def attach(self, model: nn.Module, optimizer: Optimizer) -> Homeostat:
-        return ahsar.attach(model, optimizer, config=self.config)
+        return ahsar.attach(model, optimizer, config=self.config, scales=self.scales)
 
 
 class Attached(Baseline):
@@ -57,10 +60,13 @@ class Constant(Baseline):
 class Shuffled(Controlled):
     """The controller, with each layer's scale given to the next layer."""
 
+    def __init__(self, trained: bool = False) -> None:
+        super().__init__(trained, of_the_next_layer)
+
     def attach(self, model: nn.Module, optimizer: Optimizer) -> Homeostat:
         if len(spiking_layers(model, "shuffled")) < 2:
             raise WorkloadError("arm 'shuffled' needs at least two spiking layers: leave it out with --arms")
-        return ahsar.attach(model, optimizer, config=self.config, scales=of_the_next_layer)
+        return super().attach(model, optimizer)
 
 
 def of_the_next_layer(state: ControllerState, config: ahsar.Config) -> Tensor:

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 import ahsar
 from ahsar import controller
-from ahsar.homeostat import Homeostat
 from ahsar.lab.arms.placebos import Controlled
 from ahsar.state import ControllerState
 
@@ -27,11 +25,7 @@ class Variant(Controlled):
     """The controller with other constants, or with one scale for all layers."""
 
     def __init__(self, name: str, trained: bool = False) -> None:
-        self.config = ahsar.Config(trained=trained, **CHANGES[name])
-        self.scales = of_all_layers if name == "one-scale" else controller.scales
-
-    def attach(self, model: nn.Module, optimizer: Optimizer) -> Homeostat:
-        return ahsar.attach(model, optimizer, config=self.config, scales=self.scales)
+        super().__init__(trained, of_all_layers if name == "one-scale" else controller.scales, **CHANGES[name])
 
 
 def of_all_layers(state: ControllerState, config: ahsar.Config) -> Tensor:
