@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ahsar.lab.results import levels, stats, times
+from ahsar.lab.results import lasting, levels, stats, times
 from ahsar.lab.results.records import Record, known
 from ahsar.lab.results.times import Levels
 
@@ -43,6 +43,7 @@ class Pairs:
             "seconds_speedup": None,
             "levels": self._at_levels(rows),
             "level_speed": None,
+            "lead": None,
             "final_test": stats.mean_interval(final).to_dict(),
             "final_test_difference": None,
             "mean_rate": _mean(rows, "mean_rate"),
@@ -61,6 +62,7 @@ class Pairs:
         row["speedup"] = _speedup(times.to_target(theirs), times.to_target(ours), self.budget, good)
         row["seconds_speedup"] = _seconds_speedup(theirs, ours, good)
         row["level_speed"] = self._level_speed(theirs, ours, good)
+        row["lead"] = lasting.lead(theirs, ours)
         paces = [(_pace(a), _pace(b)) for a, b in zip(ours, theirs, strict=True)]
         row["seconds_per_step_ratio"] = _median([a / b for a, b in paces if a and b])
         price = {"mean_rate": _get("mean_rate"), "acs": _synops("acs"), "energy_proxy": _get("energy_proxy_nj")}

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ahsar.lab.arms.names import kind_of
+from ahsar.lab.report.matrix import fronts
 from ahsar.lab.results import stats
 from ahsar.lab.results.constants import BEST, FOR_ALL, LEFT_OUT
 
@@ -40,6 +41,7 @@ def combined(summaries: Mapping[str, dict[str, Any]], robust: Mapping[str, dict[
         "cells": cells,
         "never_learns": silent,
         "opponents": against,
+        "front": fronts.over({name: cell["points"] for name, cell in cells.items()}),
         "ood": {
             **{name: _gaps(cells, name) for name in ("frozen", "continual", "batch_norm")},
             **{name: both for name in BOTH if (both := _both(cells, name))["n"]},
@@ -66,13 +68,14 @@ def _cell(summary: dict[str, Any], robust: dict[str, Any] | None) -> dict[str, A
     if arms.get("baseline") and arms.get("ahsar"):
         against["baseline"] = arms["ahsar"]
     against.update({kind_of(key): row for key, row in summary["against"].items()})
-    keys = ("speedup", "seconds_speedup", "level_speed", "final_test_difference", "pareto")
+    keys = ("speedup", "seconds_speedup", "level_speed", "lead", "final_test_difference", "pareto")
     shown = ("n", "reached", "diverged", "final_test", "mean_rate", "synops")
     copied = ("workload_hash", "metric", "target", "budget", "seeds", "levels", "best_constant", "constants_chosen", "failures")
     return {
         **{key: summary[key] for key in copied},
         "arms": {arm: {k: row[k] for k in shown} for arm, row in arms.items()},
         "against": {key: {k: row[k] for k in keys} for key, row in against.items() if row["speedup"]},
+        "points": fronts.of_cell(summary),
         "attached_identical": summary["attached_identical"],
         "ood": _ood(robust),
     }

@@ -8,7 +8,7 @@ from typing import Any
 from ahsar.errors import ResultsError
 from ahsar.files import write_whole
 from ahsar.lab.report.comparison.summary import plain, summarise
-from ahsar.lab.report.matrix import forest, tables
+from ahsar.lab.report.matrix import forest, fronts, tables
 from ahsar.lab.report.matrix.numbers import combined
 from ahsar.lab.report.matrix.words import findings, headline
 from ahsar.lab.report.page import picture, render
@@ -18,7 +18,9 @@ from ahsar.lab.results.records import read
 
 
 def write(out: Path) -> Path:
-    """Write matrix.json, matrix.md, matrix.png and matrix.html into `out` from the cells that ran; returns the page's path.
+    """Write matrix.json, .md, .html, .png and, with arms enough, matrix-front.png into `out` from the cells that ran.
+
+    Returns the page's path.
 
     Raises:
         ResultsError: `out` holds no matrix, or none of its cells has run.
@@ -73,10 +75,11 @@ def _numbers(ran: dict[str, Path], one_constant: float | None) -> dict[str, Any]
 
 def _write(out: Path, stem: str, numbers: dict[str, Any], title: str, first: dict[str, str], versions: dict[str, str]) -> Path:
     content = _content(numbers, title, {**first, "cells": ", ".join(numbers["cells"]), **versions})
-    drawn = forest.draw(numbers, out / f"{stem}.png")
+    drawn = {"matrix": forest.draw(numbers, out / f"{stem}.png"), "front": fronts.draw(numbers, out / f"{stem}-front.png")}
+    figures = [{**picture(path), "name": name} for name, path in drawn.items() if path is not None]
     write_whole(out / f"{stem}.json", json.dumps(numbers, indent=1, ensure_ascii=False) + "\n")
     write_whole(out / f"{stem}.md", _markdown(content))
-    return write_whole(out / f"{stem}.html", render({**content, "figures": [{**picture(drawn), "name": "matrix"}]}))
+    return write_whole(out / f"{stem}.html", render({**content, "figures": figures}))
 
 
 def _content(numbers: dict[str, Any], title: str, facts: dict[str, str]) -> dict[str, Any]:
@@ -97,6 +100,11 @@ def _content(numbers: dict[str, Any], title: str, facts: dict[str, str]) -> dict
     if rows := tables.rival_rows(numbers):
         title_of = "AHSAR's speed-up in steps against the other opponents"
         shown.append({"title": title_of, "header": rows[0], "rows": rows[1:], "note": ""})
+    if rows := tables.front_rows(numbers):
+        title_of = "What accuracy costs in synaptic operations"
+        shown.append({"title": title_of, "header": list(tables.FRONT), "rows": rows, "note": tables.FRONT_NOTE})
+    if rows := tables.lasting_rows(numbers):
+        shown.append({"title": "What lasts", "header": list(tables.LASTING), "rows": rows, "note": tables.LASTING_NOTE})
     return {
         "title": title,
         "headline": headline(numbers),

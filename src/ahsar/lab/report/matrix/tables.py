@@ -26,6 +26,17 @@ OVER = (
     *("opponent", "cells", "speed-up in steps", "p (Holm)", "four levels", "in seconds", "final test, gap", "rate"),
     *("W/T/L (after Holm)", "final test W/T/L"),
 )
+FRONT = ("arm", "cells", "operations", "final test, gap", "on the front")
+FRONT_NOTE = (
+    "Accumulates of spikes with weights over the baseline's (geometric mean over cells), and the final test less the "
+    "baseline's, of arms that every cell has. On the front: none has fewer operations and as good a test, nor as "
+    "few and a better one."
+)
+LASTING = ("cell", "ahead", "behind", "last ahead at", "final test, gap", "operations")
+LASTING_NOTE = (
+    "AHSAR against the baseline. Ahead, behind: the share of all evaluations at which its mean validation metric lay a point "
+    "or more above or below; last ahead: the share of the budget behind which it no longer was."
+)
 LEARNING = ("opponent", "cells", "speed-up in steps", "in seconds", "final test, gap")
 CELLS = (
     *("cell", "reached", "speed-up", "four levels", "in seconds", "against the best constant", "final test", "gap", "rate"),
@@ -80,6 +91,39 @@ def cell_rows(numbers: Numbers) -> list[list[str]]:
     """Cells of the table of every cell, under `CELLS`."""
     silent = numbers["never_learns"]
     return [_row(f"{name} †" if name in silent else name, cell) for name, cell in numbers["cells"].items()]
+
+
+def front_rows(numbers: Numbers) -> list[list[str]]:
+    """Cells of the table of accuracy against operations, under `FRONT`, from the fewest; empty with fewer than two arms."""
+    rows = numbers["front"]
+    if len(rows) < 2:
+        return []
+    return [
+        [
+            arm_name(arm),
+            str(row["n"]),
+            mean_ratio(row["operations"]),
+            mean_gap(row["gap"]),
+            "yes" if row["on_front"] else "no",
+        ]
+        for arm, row in sorted(rows.items(), key=lambda item: item[1]["operations"]["mean"])
+    ]
+
+
+def lasting_rows(numbers: Numbers) -> list[list[str]]:
+    """Cells of the table of what lasts, under `LASTING`; empty where AHSAR and the baseline never ran both."""
+    pairs = {name: cell["against"]["baseline"] for name, cell in numbers["cells"].items() if "baseline" in cell["against"]}
+    return [
+        [
+            name,
+            *(f"{100 * row['lead'][side]:.0f} %" for side in ("ahead", "behind")),
+            f"{100 * row['lead']['until']:.0f} %" if row["lead"]["until"] else "never",
+            mean_gap(row["final_test_difference"]),
+            times(acs) if (acs := (row["pareto"] or {}).get("acs")) else "–",
+        ]
+        for name, row in pairs.items()
+        if row["lead"]
+    ]
 
 
 def rival_rows(numbers: Numbers) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 from ahsar.lab.report.matrix.numbers import LEVEL
 from ahsar.lab.report.matrix.tables import Numbers, opponent_name
-from ahsar.lab.report.text import mean_gap, mean_ratio, signed, times
+from ahsar.lab.report.text import arm_name, mean_gap, mean_ratio, signed, times
 from ahsar.lab.results import stats
 from ahsar.lab.results.constants import BEST, FOR_ALL, LEFT_OUT
 
@@ -55,6 +55,8 @@ def findings(numbers: Numbers) -> list[str]:
             f"Counted apart, as their baseline never learns: {', '.join(numbers['never_learns'])}. There a speed-up says that "
             "AHSAR learned, not how fast."
         )
+    said += _front(numbers)
+    said += _lasting(numbers)
     said += _diverged(numbers)
     for key, text in OOD.items():
         got = numbers["ood"].get(key)
@@ -104,6 +106,44 @@ def _losses(numbers: Numbers) -> list[str]:
         names = ", ".join(f"{name} ({signed(worse[name])})" for name in sorted(worse, key=lambda name: worse[name]))
         said.append(f"Final test more than 0.01 below the baseline's in {len(worse)} of {len(cells)} cells: {names}.")
     return said
+
+
+def _front(numbers: Numbers) -> list[str]:
+    """What AHSAR pays, and who pays less for as much."""
+    rows = numbers["front"]
+    ours = rows.get("ahsar")
+    if ours is None or len(rows) < 2:
+        return []
+    text = (
+        f"Accuracy against synaptic operations, over {ours['n']} cells: AHSAR has {mean_ratio(ours['operations'])} the "
+        f"baseline's operations at {mean_gap(ours['gap'])} in the final test"
+    )
+    if ours["on_front"]:
+        return [text + ", which no other arm beats in both (it is on the front)."]
+    above = [
+        arm_name(arm)
+        for arm, row in rows.items()
+        if arm != "ahsar"
+        and row["operations"]["mean"] <= ours["operations"]["mean"]
+        and row["gap"]["mean"] >= ours["gap"]["mean"]
+    ]
+    return [text + f"; it lies behind {', '.join(above) or 'the baseline'}."]
+
+
+def _lasting(numbers: Numbers) -> list[str]:
+    leads = [
+        lead
+        for cell in numbers["cells"].values()
+        if "baseline" in cell["against"] and (lead := cell["against"]["baseline"]["lead"])
+    ]
+    if not leads:
+        return []
+    ahead, behind = (sum(lead[side] for lead in leads) / len(leads) for side in ("ahead", "behind"))
+    last = sum(lead["until"] == 1 for lead in leads)
+    return [
+        f"By a point of validation or more AHSAR lay ahead of the baseline for {100 * ahead:.0f} % of the training and behind "
+        f"for {100 * behind:.0f} %, on average over cells; at the end it still led in {last} of {len(leads)}."
+    ]
 
 
 def _diverged(numbers: Numbers) -> list[str]:
