@@ -111,7 +111,7 @@ def test_one_constant_stands_in_every_grid_of_its_budget(tmp_path: Path) -> None
 
     assert [frozen("", True), frozen("one_constant = 0.5", False), frozen("one_constant = 1", True)] == [None, 0.5, 1.0]
     assert [frozen("quick.one_constant = 0.5", quick) for quick in (True, False)] == [0.5, None]
-    assert load("headline", quick=True).one_constant == 0.4 and load("digits").one_constant is None
+    assert load("headline", quick=True).one_constant == 0.25 and load("digits").one_constant is None
 
 
 def test_quick_cells_leave_placebos_to_the_marked_ones(tmp_path: Path) -> None:

@@ -75,8 +75,9 @@ def draw(numbers: dict[str, Any], path: Path) -> Path | None:
     shown = {"all cells (means)": over_all}
     if len(numbers["cells"]) <= _MOST_CELLS:
         shown |= {name: {arm: cell["points"][arm] for arm in rows} for name, cell in numbers["cells"].items()}
-    deep = math.ceil(len(shown) / _COLUMNS)
-    made, axes = figure(_COLUMNS if len(shown) > 1 else 1, deep, width=12.0, height=0.7 + 2.9 * deep)
+    several, deep = len(shown) > 1, math.ceil(len(shown) / _COLUMNS)
+    size = {"width": 12.0, "height": 0.7 + 2.9 * deep} if several else {"width": 8.5, "height": 4.8}
+    made, axes = figure(_COLUMNS if several else 1, deep, **size)
     for ax, (title, points) in zip(axes, shown.items(), strict=False):
         _panel(ax, title, {"baseline": NONE, **points})
     for ax in axes[len(shown) :]:
@@ -87,7 +88,7 @@ def draw(numbers: dict[str, Any], path: Path) -> Path | None:
         marks,
         [arm_name(arm) for arm in arms],
         loc="outside upper center",
-        ncols=min(8, len(arms)),
+        ncols=min(8 if several else 5, len(arms)),
         frameon=False,
         fontsize=9,
         labelcolor=INK,
