@@ -14,6 +14,7 @@ from pathlib import Path
 from ahsar.lab.report.comparison.summary import markdown
 from ahsar.lab.report.comparison.words import findings, headline
 from ahsar.lab.report.matrix import tables, words
+from ahsar.lab.report.population import page as nets
 from ahsar.lab.report.text import count, markdown_table, speedup, times
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +49,25 @@ def keep_matrix(folder: Path) -> Path:
     for path in folder.glob("matrix*.*"):
         shutil.copy(path, target / path.name)
     return target
+
+
+def keep_population(folder: Path) -> Path:
+    """The same of a population: what it belongs to, its page and pictures, and the raw trials of all draws."""
+    target = RESULTS / folder.name
+    target.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("population*.*"):
+        shutil.copy(path, target / path.name)
+    raw = (folder / "trials.jsonl").read_bytes()
+    (target / "trials.jsonl.gz").write_bytes(gzip.compress(raw, mtime=0))
+    return target
+
+
+def population(name: str) -> str:
+    """The command, the headline, every arm over the nets, and what belongs beside it."""
+    found = json.loads((RESULTS / name / "population.json").read_text(encoding="utf-8"))
+    command = json.loads((RESULTS / name / "population-about.json").read_text(encoding="utf-8"))["command"]
+    said = "\n".join(f"- {text}" for text in nets.findings(found))
+    return f"`{command}`: {nets.headline(found)}\n\n{markdown_table(list(nets.HEADER), nets.arm_rows(found))}\n{said}\n"
 
 
 def matrix(name: str) -> str:
@@ -128,7 +148,7 @@ def filled(text: str) -> str:
 
     def replace(match: re.Match[str]) -> str:
         kind, _, name = match[1].partition(":")
-        made = {"results": lambda: results(name), "matrix": lambda: matrix(name)}
+        made = {"results": lambda: results(name), "matrix": lambda: matrix(name), "population": lambda: population(name)}
         body = {**made, "constants": constants, "overhead": overhead, "compiled": compiled}[kind]()
         return f"<!-- {match[1]} -->\n{body}<!-- /{match[1]} -->"
 
@@ -143,7 +163,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.command == "keep":
         for folder in options.folders:
-            print(keep_matrix(folder) if (folder / "matrix-about.json").exists() else keep(folder))
+            kinds = {"matrix-about.json": keep_matrix, "population-about.json": keep_population}
+            kept = next((of_kind for about, of_kind in kinds.items() if (folder / about).exists()), keep)
+            print(kept(folder))
     else:
         readme = ROOT / "README.md"
         readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")

@@ -10,9 +10,12 @@ import pytest
 
 from ahsar.lab.report.comparison.summary import summarise
 from ahsar.lab.report.matrix import page as matrix_page
-from ahsar.lab.results import times
+from ahsar.lab.report.population import page as population_page
+from ahsar.lab.results import population, times
 from ahsar.lab.results.records import read
 from benchmarks import readme
+from tests.lab.report.test_population import DRAW, NETS
+from tests.lab.report.test_population import record as trial_of
 
 # Logarithms differ in their last digits between processors; a figure that any reader sees does not.
 DIGITS = 1e-9
@@ -80,3 +83,30 @@ def test_a_kept_matrix_follows_from_its_raw_trials(name: str) -> None:
     assert known["missing"] == [] and len(known["cells"]) >= 24
     assert matrix_page.headline(known) in (folder / "matrix.md").read_text(encoding="utf-8")
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 10 * 2**20
+
+
+POPULATIONS = sorted(path.parent.name for path in readme.RESULTS.glob("*/population.json"))
+
+
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_a_kept_population_follows_from_its_raw_trials(name: str) -> None:
+    folder = readme.RESULTS / name
+    known = json.loads((folder / "population.json").read_text(encoding="utf-8"))
+    assert difference(json.loads(json.dumps(population_page.collect(folder))), known) is None
+    assert population_page.headline(known) in (folder / "population.md").read_text(encoding="utf-8")
+
+
+def test_a_population_is_kept_whole_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "runs" / "p-verdict"
+    names = [f"p-{i:04d}" for i in range(len(NETS))]
+    population.take(folder, "p", "abc", True, {name: population.Net(**DRAW) for name in names}, "ahsar population p")
+    rows = [trial_of(arm, test, i) for i, tests in enumerate(NETS) for arm, test in tests.items()]
+    (folder / "trials.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    population_page.write(folder)
+    monkeypatch.setattr(readme, "RESULTS", tmp_path / "kept")
+    kept = readme.keep_population(folder)
+    numbers = json.loads((kept / "population.json").read_text(encoding="utf-8"))
+    assert difference(json.loads(json.dumps(population_page.collect(kept))), numbers) is None
+    shown = readme.filled("<!-- population:p-verdict -->\nold\n<!-- /population:p-verdict -->")
+    assert "`ahsar population p`: Over 5 nets AHSAR ended at" in shown and "old" not in shown
+    assert "| constant 0.4 | 5 |" in shown and (kept / "population-scatter.png").exists()
