@@ -7,6 +7,7 @@ from torch import nn
 
 from .adapters import Adapter, Skip, find
 from .errors import AttachError
+from .tables import html_table, text_table
 
 Selection = Callable[[str, nn.Module], bool] | Iterable[str] | None  # "all", or one name, is a str
 
@@ -22,13 +23,29 @@ class Found:
     reason: str | None
 
 
-def discover(model: nn.Module) -> list[Found]:
+class Layers(list[Found]):
+    """What `discover` found: a list that shows itself as a table."""
+
+    HEADER = ("layer", "class", "framework", "skipped because")
+
+    def __repr__(self) -> str:
+        return text_table(self.HEADER, self._rows()) if self else "no spiking layer of a known framework"
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        return html_table(self.HEADER, self._rows(), f"{sum(item.reason is None for item in self)} layers to regulate")
+
+    def _rows(self) -> list[list[str]]:
+        return [[item.name or "(the model)", type(item.module).__name__, item.framework, item.reason or ""] for item in self]
+
+
+def discover(model: nn.Module) -> Layers:
     """Every module of `model` that an adapter knows, in order of definition; a shared module once. Changes nothing.
 
     >>> [(item.name, item.framework) for item in ahsar.discover(nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9)))]
     [('1', 'snnTorch')]
     """
-    candidates = []
+    candidates = Layers()
     for name, module in model.named_modules():
         entry = find(module)
         if isinstance(entry, Skip):

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from . import checks, controller
+from . import checks, controller, tables, view
 from .adapt import Adaptation, adapting
 from .calibrate import calibrate
 from .config import Config
@@ -18,6 +18,9 @@ from .following import Following
 from .layer import Group, Layer
 from .regulator import Regulator
 from .state import ControllerState
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Homeostat:
@@ -102,6 +105,21 @@ class Homeostat:
     def history(self) -> list[dict[str, Any]]:
         """One record per epoch: metric, energy, progress, gain, rates and scales."""
         return list(self.state.history)
+
+    def readings(self) -> dict[str, float]:
+        """What a logger writes: `rate/LAYER`, `scale/LAYER` and `gain`, flat, as for `wandb.log`. Copies from the device."""
+        values = {f"rate/{name}": rate for name, rate in self.rates.items()}
+        values |= {f"scale/{name}": scale for name, scale in self.scales.items()}
+        return {**values, "gain": self.gain}
+
+    def plot(self) -> "Figure":
+        """Rates and scales of each layer over the epochs of `history`, as a Matplotlib figure: `plot().savefig("rates.png")`.
+
+        Raises:
+            SensingError: no epoch was closed yet.
+            ModuleNotFoundError: Matplotlib is not installed.
+        """
+        return view.plot(self.history, self.config)
 
     def step(self) -> None:
         """One step of the fast loop, equations (1) to (6); an attached optimizer calls it after each of its own steps.
@@ -234,6 +252,20 @@ class Homeostat:
 
     def __exit__(self, *error: object) -> None:
         self.detach()
+
+    def __repr__(self) -> str:
+        """How each layer stands, as a table. Copies from the device."""
+        group = self._regulator.group
+        lines = [self._caption(), tables.text_table(view.HEADER, view.rows(group, self.state, self.config))]
+        return "\n".join([*lines, *view.notes(group)])
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        group = self._regulator.group
+        return tables.html_table(view.HEADER, view.rows(group, self.state, self.config), self._caption(), view.notes(group))
+
+    def _caption(self) -> str:
+        return view.caption(self._regulator.group, self.state, self.attached, self._regulator.paused)
 
     def state_dict(self) -> dict[str, Any]:
         """All state, keyed by layer name; tensors, numbers and strings only, so `torch.load(weights_only=True)` reads it."""

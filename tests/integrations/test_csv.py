@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 import ahsar
-from ahsar.integrations import readings
 from ahsar.integrations.csv import CSVLogger
 from tests import models
 
@@ -20,7 +19,7 @@ def test_it_writes_what_the_controller_reads(tmp_path: Path) -> None:
     logger.close()
     header, *rows = [line.split(",") for line in logger.path.read_text().splitlines()]
     assert header == ["step", "name", "value"]
-    assert {name: float(value) for step, name, value in rows if step == "1"} == {**readings(homeostat), "loss": 0.5}
+    assert {name: float(value) for step, name, value in rows if step == "1"} == {**homeostat.readings(), "loss": 0.5}
     names = ["rate/neurons.0", "rate/neurons.1", "scale/neurons.0", "scale/neurons.1", "gain", "loss"]
     assert [row[1] for row in rows] == names
 

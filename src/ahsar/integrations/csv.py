@@ -7,7 +7,6 @@ from pathlib import Path
 from ahsar.errors import DataError
 from ahsar.files import write_whole
 from ahsar.homeostat import Homeostat
-from ahsar.integrations import readings
 
 HEADER = ["step", "name", "value"]
 
@@ -36,7 +35,7 @@ class CSVLogger:
 
     def log(self, homeostat: Homeostat, step: int) -> None:
         """Log the state of the controller at an optimiser step. Copies from the device: call it now and then."""
-        self.scalars(step, readings(homeostat))
+        self.scalars(step, homeostat.readings())
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Log numbers of your own beside them."""

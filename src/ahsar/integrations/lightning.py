@@ -6,7 +6,6 @@ from typing import Any
 
 import ahsar
 from ahsar.discovery import Selection
-from ahsar.integrations import readings
 
 
 def _load() -> Any:
@@ -66,7 +65,7 @@ class AhsarCallback(Callback):
         step, every = trainer.global_step, trainer.log_every_n_steps
         # rarely: readings are copied from the device
         if every and step % every == 0 and step != self._logged and trainer.loggers and self.homeostat is not None:
-            self._logged, values = step, {f"ahsar/{name}": value for name, value in readings(self.homeostat).items()}
+            self._logged, values = step, {f"ahsar/{name}": value for name, value in self.homeostat.readings().items()}
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=step)
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from ahsar.homeostat import Homeostat
-from ahsar.integrations import readings
 
 
 class TensorBoardLogger:
@@ -20,7 +19,7 @@ class TensorBoardLogger:
 
     def log(self, homeostat: Homeostat, step: int) -> None:
         """Log the state of the controller at an optimiser step. Copies from the device: call it now and then."""
-        self.scalars(step, readings(homeostat))
+        self.scalars(step, homeostat.readings())
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Log numbers of your own beside them."""
