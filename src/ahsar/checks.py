@@ -1,7 +1,6 @@
 """What a controller should tell its user: layers that never ran, and set-points out of reach."""
 
 import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn
 
@@ -12,17 +11,10 @@ from .config import Config
 from .errors import SensingError
 from .glance import NO_SPIKES
 from .state import ControllerState
+from .warned import say as say
 
 # updates below a rate of 1 % after which a layer is named
 SILENT_FOR = 20
-
-
-def say(said: set[str], messages: Mapping[str, str]) -> None:
-    """Warn of each thing once per key; `said` holds the keys so far."""
-    for key, message in messages.items():
-        if key not in said:
-            said.add(key)
-            warnings.warn(message, UserWarning, stacklevel=3)
 
 
 def refuse_idleness() -> NoReturn:
@@ -100,7 +92,7 @@ def out_of_reach(ceilings: Mapping[str, float], config: Config) -> dict[str, str
 
 
 def silent(state: ControllerState, model: nn.Module) -> dict[str, str]:
-    """Layers of the model that have hardly fired for long, whatever their scale, each with a warning; or its weights that are
+    """Layers of the model that have hardly fired for long, whatever their scale, in one warning; or its weights that are
     not finite, which are the cause then, and no threshold can mend it. Copies from the device.
     """
     quiet = {name: updates for name, updates in state.by_name(state.silent).items() if updates >= SILENT_FOR}
@@ -112,13 +104,18 @@ def silent(state: ControllerState, model: nn.Module) -> dict[str, str]:
             f"training diverged, and layer {_named(quiet)} fell silent because of it. Lower the learning "
             "rate, clip gradients, or take a surrogate whose gradient is finite everywhere"
         }
-    scales = state.by_name(state.scale)
-    return {
-        f"silent {name}": f"layer {name!r} has had a rate below 1 % for {updates:.0f} updates; its scale is "
-        f"{scales[name]:.3g}. Is its threshold far above its input? Mend the threshold or the initial weights, widen "
-        "Config.reach, or leave the layer out with layers="
-        for name, updates in quiet.items()
-    }
+    worst = max(quiet, key=lambda name: quiet[name])
+    count = (
+        f"{len(quiet)} layers ({_named(quiet)}) have had rates below 1 %, layer {worst!r}"
+        if len(quiet) > 1
+        else (f"layer {worst!r} has had a rate below 1 %")
+    )
+    message = (
+        f"{count} for {quiet[worst]:.0f} updates; its scale is {state.by_name(state.scale)[worst]:.3g}. Are thresholds far "
+        "above their input? Start with homeostat.calibrate(batches), larger initial weights or lower thresholds, widen "
+        "Config.reach, or leave such layers out with layers="
+    )
+    return {f"silent {name}": message for name in quiet}
 
 
 def off_the_band(state: ControllerState, config: Config) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The loop from layers to thresholds: read what was sensed, ask `controller` for the next state, write its scales."""
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checks, controller, distributed
+from . import checks, controller, distributed, warned
 from .answers import ANSWER
 from .config import Config
 from .controller import Scales
@@ -218,7 +217,7 @@ class Regulator:
         news = {name: reason for name, reason in left_alone.items() if name in self.state.names}
         new, sums = from_dict(saved, [name for name in self.state.names if name not in news], self.state.device)
         if Config.from_dict(saved["config"]) != self.config:
-            warnings.warn("the state was saved with another Config; the one given to attach stays in force", stacklevel=3)
+            warned.warn("the state was saved with another Config; the one given to attach stays in force")
         if new.updated:
             self.group.answers.remove()
         self._leave_alone(news)
