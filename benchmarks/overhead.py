@@ -191,8 +191,8 @@ def measure(name: str, rounds: int, block: int, device: torch.device) -> dict[st
 
 
 def import_seconds(repeats: int = 5) -> float:
-    """Median seconds that `import ahsar` takes after `import torch`, each time in a new process."""
-    code = "import time, torch; begun = time.perf_counter(); import ahsar; print(time.perf_counter() - begun)"
+    """Median seconds of `import ahsar` and the first use of `ahsar.attach` after `import torch`, each time in a new process."""
+    code = "import time, torch; begun = time.perf_counter(); import ahsar; ahsar.attach; print(time.perf_counter() - begun)"
     outputs = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(repeats)]
     return statistics.median(map(float, outputs))
 

@@ -142,7 +142,7 @@ def test_import_brings_neither_frameworks_nor_the_lab() -> None:
     modules = importlib.metadata.packages_distributions()
     optional = {module for module, owners in modules.items() if names & {canonicalize_name(o) for o in owners}}
     assert {"spikingjelly", "snntorch", "typer", "datasets", "sklearn", "lightning_fabric"} <= optional
-    code = "import sys, torch; before = set(sys.modules); import ahsar; print(*(set(sys.modules) - before))"
+    code = "import sys, torch; before = set(sys.modules); from ahsar import *; print(*(set(sys.modules) - before))"
     loaded = run(sys.executable, "-c", code).split()
     assert {name for name in loaded if name.partition(".")[0] in optional or name.startswith("ahsar.lab")} == set()
 
@@ -170,3 +170,31 @@ def test_constraints_pin_every_requirement_inside_its_range() -> None:
     for group in (project()["dependencies"], *project()["optional-dependencies"].values()):
         for requirement in map(Requirement, group):
             assert requirement.name == "ahsar" or pins[requirement.name] in requirement.specifier, requirement
+
+
+# -- names that come when they are asked for ---------------------------------------------------------------------------
+
+
+def test_importing_waits_for_no_pytorch_and_names_come_when_asked_for() -> None:
+    code = (
+        "import sys, ahsar; before = 'torch' in sys.modules; "
+        "public = [getattr(ahsar, name) for name in ahsar.__all__]; star = {}; exec('from ahsar import *', star); "
+        "assert all(star[name] is one for name, one in zip(ahsar.__all__, public)); "
+        "assert callable(ahsar.attach) and ahsar.functional.rate and set(ahsar.__all__) <= set(dir(ahsar)); "
+        "print(before, 'torch' in sys.modules)"
+    )
+    assert run(sys.executable, "-c", code).split() == ["False", "True"]
+
+
+def test_a_name_that_there_is_not_is_told_at_once() -> None:
+    import ahsar
+
+    with pytest.raises(AttributeError, match="module 'ahsar' has no attribute 'atach'"):
+        ahsar.atach  # type: ignore[attr-defined]  # noqa: B018
+    assert not hasattr(ahsar, "_repr_html_")
+
+
+@pytest.mark.parametrize("first", ["ahsar.attaching", "ahsar.discovery", "ahsar.homeostat", "ahsar.export"])
+def test_a_function_is_never_hidden_by_a_module(first: str) -> None:
+    code = f"import {first}, ahsar; print(type(ahsar.attach).__name__, type(ahsar.discover).__name__, ahsar.Homeostat.__name__)"
+    assert run(sys.executable, "-c", code).split() == ["function", "function", "Homeostat"]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .attach import attach
+from .attaching import attach
 from .discovery import Found, discover
 from .errors import ExportError
 from .layer import layers_of

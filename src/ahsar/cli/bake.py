@@ -7,7 +7,7 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from ahsar.attach import attach
+from ahsar.attaching import attach
 from ahsar.cli.console import console
 from ahsar.cli.inspect import build_model
 from ahsar.errors import ExportError
