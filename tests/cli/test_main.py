@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,27 @@ def test_report_of_several_folders(capsys: pytest.CaptureFixture[str], monkeypat
     assert status == 0, err
     combined = json.loads((tmp_path / "both" / "combined.json").read_text())
     assert set(combined["cells"]) == {"one", "two"} and (tmp_path / "both" / "combined.html").exists()
+
+
+def test_version_and_short_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import ahsar
+
+    for word in ("--version", "-V"):
+        assert call(capsys, monkeypatch, word)[:2] == (0, f"ahsar {ahsar.__version__}\n")
+    for words in ([], ["compare"], ["inspect"]):
+        assert call(capsys, monkeypatch, *words, "-h") == call(capsys, monkeypatch, *words, "--help")
+
+
+def interrupt(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_is_one_line_and_130_in_a_command_and_while_it_is_imported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ahsar.cli.workloads.workloads_table", interrupt)
+    assert call(capsys, monkeypatch, "workloads") == (130, "", "interrupted\n")
+    stopped = types.ModuleType("ahsar.cli.app")
+    stopped.__getattr__ = interrupt  # type: ignore[method-assign]
+    monkeypatch.setitem(sys.modules, "ahsar.cli.app", stopped)
+    assert call(capsys, monkeypatch, "workloads") == (130, "", "interrupted\n")

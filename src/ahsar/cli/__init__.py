@@ -4,21 +4,29 @@ import sys
 
 from ahsar.errors import AhsarError
 
+INTERRUPTED = 130  # the exit status of a shell's command that Ctrl-C ended
+
 
 def main() -> None:
-    """Run the command line; any error that ahsar raises on purpose is one line on stderr and exit status 2."""
+    """Run the command line; any error that ahsar raises on purpose is one line on stderr and exit status 2, and so is Ctrl-C,
+    with 130."""
     try:
         from ahsar.cli.app import app
+        from ahsar.cli.options import Interrupted
     except ModuleNotFoundError as error:
         sys.exit(_fail(f"the command line needs {error.name}: pip install 'ahsar[lab]'"))
+    except KeyboardInterrupt:
+        sys.exit(_fail("interrupted", INTERRUPTED))
     try:
         app()
+    except Interrupted as error:
+        sys.exit(_fail(str(error), INTERRUPTED))
     except AhsarError as error:
         sys.exit(_fail(str(error)))
     except ModuleNotFoundError as error:
         sys.exit(_fail(f"{error}; install the extra that brings it, for example pip install 'ahsar[all]'"))
 
 
-def _fail(message: str) -> int:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
-    return 2
+def _fail(message: str, status: int = 2) -> int:
+    print("error: " * (status != INTERRUPTED) + " ".join(message.split()), file=sys.stderr)
+    return status

@@ -1,18 +1,17 @@
 """`ahsar bake`: from a checkpoint with a controller's state to a model that runs without ahsar."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 import typer
-from torch import Tensor, nn
 
-from ahsar.attaching import attach
 from ahsar.cli.console import console
 from ahsar.cli.inspect import build_model
 from ahsar.errors import ExportError
-from ahsar.export import to_nir
 from ahsar.files import replacing
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def bake(
@@ -49,6 +48,9 @@ def bake_checkpoint(
     Raises:
         ExportError: the checkpoint cannot be read, has no controller, or fits another model. Nothing is written then.
     """
+    from ahsar import attach
+    from ahsar.export import to_nir
+
     saved = _read(checkpoint)
     model = build_model(target) if target else _of_the_lab(saved, checkpoint)
     try:
@@ -71,6 +73,8 @@ def bake_checkpoint(
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import torch
+
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises what it likes, from KeyError to UnpicklingError
@@ -83,7 +87,7 @@ def _read(path: Path) -> dict[str, Any]:
     return saved
 
 
-def _of_the_lab(saved: dict[str, Any], path: Path) -> nn.Module:
+def _of_the_lab(saved: dict[str, Any], path: Path) -> "nn.Module":
     about = saved.get("about")
     if not isinstance(about, dict):
         raise ExportError(f"{path}: does not name its model: give it with --model package.module:factory")
@@ -93,11 +97,13 @@ def _of_the_lab(saved: dict[str, Any], path: Path) -> nn.Module:
     return paradigms.rebuild(workload.from_dict(about["workload"]), tuple(about["sample_shape"]), about["classes"])
 
 
-def _plain(threshold: Tensor) -> Any:
+def _plain(threshold: "Tensor") -> Any:
     return threshold.item() if threshold.ndim == 0 else threshold.clone()
 
 
-def _sample(shape: str | None) -> Tensor:
+def _sample(shape: str | None) -> "Tensor":
+    import torch
+
     try:
         return torch.zeros([int(size) for size in (shape or "").split(",")])
     except ValueError:
@@ -105,6 +111,8 @@ def _sample(shape: str | None) -> Tensor:
 
 
 def _save(baked: dict[str, Any], out: Path) -> None:
+    import torch
+
     try:
         with replacing(out) as file:
             torch.save(baked, file)
