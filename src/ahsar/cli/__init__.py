@@ -8,8 +8,8 @@ INTERRUPTED = 130  # the exit status of a shell's command that Ctrl-C ended
 
 
 def main() -> None:
-    """Run the command line; any error that ahsar raises on purpose is one line on stderr and exit status 2, and so is Ctrl-C,
-    with 130."""
+    """Run the command line. What ahsar raises on purpose, and a file that cannot be used, is one line on stderr and exit status
+    2; so is Ctrl-C, with 130."""
     try:
         from ahsar.cli.app import app
         from ahsar.cli.options import Interrupted
@@ -23,6 +23,10 @@ def main() -> None:
         sys.exit(_fail(str(error), INTERRUPTED))
     except AhsarError as error:
         sys.exit(_fail(str(error)))
+    except OSError as error:
+        if error.filename is None:
+            raise  # of a device or a socket: no message of ours would help
+        sys.exit(_fail(f"{error.filename}: {error.strerror}; give another path, or make this one writable"))
     except ModuleNotFoundError as error:
         sys.exit(_fail(f"{error}; install the extra that brings it, for example pip install 'ahsar[all]'"))
 

@@ -56,8 +56,10 @@ def compare(
     from ahsar.lab.study.cells import load
     from ahsar.lab.study.cluster import check
     from ahsar.lab.study.compare import Plan, finish, plan_of, prepare
+    from ahsar.lab.trial import ranks
 
     asked = check("compare", cluster, slurm)
+    ranks.check(accelerator, precision, here=cluster == "local")
     study = load(name, quick)
     chosen = study.choose(cells)
     folder = out or study.out
@@ -76,7 +78,7 @@ def compare(
         keep=keep,
         slurm=asked,
     )
-    names = arm_names.split(",") if arm_names else None
+    names = None if arm_names is None else arm_names.split(",")
     console = make_console()
     try:
         plans, errors = [], {}

@@ -40,6 +40,7 @@ def population(
     from ahsar.lab.trial import ranks
 
     ranks.refuse("population")
+    ranks.check(accelerator, "32-true")
     drawn = load(name)
     study = study_of(drawn, first, count, verdict=verdict)
     folder = out or study.out
@@ -55,7 +56,7 @@ def population(
     )
     console = make_console()
     try:
-        plans = plans_of(study, template, data, arm_names.split(",") if arm_names else None, rivals=rivals)
+        plans = plans_of(study, template, data, None if arm_names is None else arm_names.split(","), rivals=rivals)
         prepared = prepare_all(drawn, study, plans, folder, verdict=verdict)
         console.print(
             f"[bold]{drawn.title}[/] (population {drawn.name}, hash {drawn.hash}): {count} draws from {first} on, "

@@ -35,6 +35,7 @@ def run(
     # under torchrun all processes share it; the first one prints and writes, and each of them ends here
     console = make_console()
     console.quiet = not ranks.first()
+    ranks.check(accelerator, precision)
     spec = load(workload, quick)
     expanded = arms.expand([arm], spec)
     if len(expanded) != 1:

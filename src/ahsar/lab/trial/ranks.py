@@ -19,6 +19,31 @@ from ahsar.errors import WorkloadError
 from ahsar.lab.results import provenance
 from ahsar.lab.results.provenance import Settings
 
+# of lightning-fabric's; what a trial is tried with
+ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+
+def check(accelerator: str, precision: str, here: bool = True) -> None:
+    """Find out before anything runs whether trials could.
+
+    Args:
+        here: whether they will run on this machine.
+
+    Raises:
+        WorkloadError: there is no such accelerator or precision, or this machine lacks it.
+    """
+    for option, value, known in (("accelerator", accelerator, ACCELERATORS), ("precision", precision, PRECISIONS)):
+        if value not in known:
+            raise WorkloadError(f"--{option} {value!r}: choose {', '.join(known[:-1])} or {known[-1]}")
+    kind = kind_of(accelerator)
+    lacking = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+    if here and (lacking.get(kind) or (accelerator == "gpu" and kind == "cpu")):
+        raise WorkloadError(
+            f"--accelerator {accelerator}: PyTorch {torch.__version__} finds no such device here; take cpu, or "
+            "leave the option out"
+        )
+
 
 def count() -> int:
     """The number of processes that torchrun started, on all machines; 1 without it."""
