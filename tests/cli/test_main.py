@@ -172,3 +172,19 @@ def test_ctrl_c_is_one_line_and_130_in_a_command_and_while_it_is_imported(
     stopped.__getattr__ = interrupt  # type: ignore[method-assign]
     monkeypatch.setitem(sys.modules, "ahsar.cli.app", stopped)
     assert call(capsys, monkeypatch, "workloads") == (130, "", "interrupted\n")
+
+
+def test_json_is_alone_on_stdout(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    listed = json.loads(call(capsys, monkeypatch, "workloads", "--json")[1])
+    assert listed["workloads"]["digits"]["quick"]["steps"] > 0 and "users" in listed["populations"]
+    assert set(listed["matrices"]) == {"development", "headline", "long"}
+    file, out = str(tiny.write(tmp_path, steps=10)), str(tmp_path / "out")
+    words = ["compare", file, "--arms", "baseline,ahsar", "--seeds", "1", "--jobs", "1", "--out", out, "--json"]
+    status, shown, err = call(capsys, monkeypatch, *words)
+    assert status == 0 and "report:" in err, err
+    assert json.loads(shown) == json.loads((tmp_path / "out" / "summary.json").read_text())
+    status, again, _ = call(capsys, monkeypatch, "report", out, "--json")
+    assert status == 0 and json.loads(again)["arms"] == json.loads(shown)["arms"]
+    status, tuned, _ = call(capsys, monkeypatch, "tune", file, "--seeds", "1", "--lr", "1e-3,2e-3", "--json")
+    assert status == 0 and json.loads(tuned)["lr"] in (1e-3, 2e-3)

@@ -16,6 +16,7 @@ from ahsar.cli.options import (
     Device,
     Interrupted,
     Jobs,
+    Json,
     Out,
     Precision,
     Quick,
@@ -49,6 +50,7 @@ def compare(
     accelerator: Device = "auto",
     precision: Precision = "32-true",
     keep: Annotated[bool, typer.Option("--keep", help="Keep the trained models, for `ahsar robustness`.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Compare AHSAR with its baseline, placebos and rivals over paired seeds; run again, it goes on where it stopped."""
     from ahsar.cli.report import show_comparison, show_matrix
@@ -79,7 +81,7 @@ def compare(
         slurm=asked,
     )
     names = None if arm_names is None else arm_names.split(",")
-    console = make_console()
+    console = make_console(as_json)
     try:
         plans, errors = [], {}
         if study.is_matrix:
@@ -101,9 +103,9 @@ def compare(
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept in {folder}: run the same command to go on") from None
     if study.is_matrix:
-        show_matrix(folder)
+        show_matrix(folder, as_json)
     else:
-        show_comparison(folder)
+        show_comparison(folder, as_json)
 
 
 STEPS_BAR = (

@@ -1,8 +1,9 @@
 """Where the command line prints, and how it shows progress: the terminal, or a file or pipe, which has no width of its own."""
 
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,10 +16,19 @@ COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), 
 Result = TypeVar("Result")
 
 
-def console() -> Console:
-    """A rich console of the terminal's width; `COLUMNS` decides first."""
-    terminal = Console()
-    return terminal if terminal.is_terminal or "COLUMNS" in os.environ else Console(width=WIDTH)
+def console(aside: bool = False) -> Console:
+    """A rich console of the terminal's width; `COLUMNS` decides first.
+
+    Args:
+        aside: print to stderr, where stdout is to hold JSON alone.
+    """
+    terminal = Console(stderr=aside)
+    return terminal if terminal.is_terminal or "COLUMNS" in os.environ else Console(width=WIDTH, stderr=aside)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON to stdout, for a program to read."""
+    print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def each_cell(

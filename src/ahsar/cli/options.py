@@ -26,6 +26,7 @@ StudyData = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Results folder; default: runs/NAME.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: one per core.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the numbers alone, as JSON; all else goes to stderr.")]
 Board = Annotated[bool, typer.Option("--tensorboard", help="Log rates, scales and gain to OUT/tensorboard.")]
 Device = Annotated[str, typer.Option("--accelerator", help="auto, cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed.")]

@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from ahsar.cli.compare import STEPS_BAR, follow
 from ahsar.cli.console import console as make_console
-from ahsar.cli.options import Device, Interrupted, Jobs, Out, command_line
+from ahsar.cli.options import Device, Interrupted, Jobs, Json, Out, command_line
 
 
 def population(
@@ -30,6 +30,7 @@ def population(
     jobs: Jobs = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of each process.")] = 1,
     accelerator: Device = "auto",
+    as_json: Json = False,
 ) -> None:
     """Compare the arms over nets drawn from a population, one seed each; run again, it goes on where it stopped."""
     from ahsar.cli.report import show_population
@@ -54,7 +55,7 @@ def population(
         accelerator=accelerator,
         command=command_line(),
     )
-    console = make_console()
+    console = make_console(as_json)
     try:
         plans = plans_of(study, template, data, None if arm_names is None else arm_names.split(","), rivals=rivals)
         prepared = prepare_all(drawn, study, plans, folder, verdict=verdict)
@@ -67,4 +68,4 @@ def population(
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; finished trials are kept in {folder}: run the same command to go on") from None
     merge(folder)
-    show_population(folder)
+    show_population(folder, as_json)

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from ahsar.cli.console import console as make_console
-from ahsar.cli.options import Quick
+from ahsar.cli.console import print_json
+from ahsar.cli.options import Json, Quick
 from ahsar.errors import ResultsError
 
 
@@ -18,6 +19,7 @@ def report(
     ],
     quick: Quick = False,
     out: Annotated[Path | None, typer.Option("--out", help="A name's results folder; of several, the combined page's.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Write summary.json, report.html and the pictures anew from finished trials, or the page of a matrix or a population."""
     from ahsar.lab.report.comparison import page
@@ -28,14 +30,24 @@ def report(
     several = len(folders) > 1
     outs = [folder_of(target, quick, None if several else out) for target in folders]
     for folder in outs:
+        alone = as_json and not several
         if is_matrix(folder):
-            show_matrix(folder)
+            show_matrix(folder, alone)
         elif is_population(folder):
-            show_population(folder)
+            show_population(folder, alone)
         else:
-            make_console().print(page.write(folder))
+            make_console(as_json).print(page.write(folder))
+            if alone:
+                _print_file(folder / "summary.json")
     if several:
-        make_console().print(matrix_page.combine(outs, out or Path("runs/combined")))
+        combined = matrix_page.combine(outs, out or Path("runs/combined"))
+        make_console(as_json).print(combined)
+        if as_json:
+            _print_file(combined.with_suffix(".json"))
+
+
+def _print_file(path: Path) -> None:
+    print_json(json.loads(path.read_text(encoding="utf-8")))
 
 
 def folder_of(target: str, quick: bool, out: Path | None) -> Path:
@@ -55,7 +67,7 @@ def folder_of(target: str, quick: bool, out: Path | None) -> Path:
     return folder
 
 
-def show_comparison(out: Path) -> None:
+def show_comparison(out: Path, as_json: bool = False) -> None:
     """Write a comparison's page and print its table, what it says and where it is.
 
     Raises:
@@ -63,36 +75,42 @@ def show_comparison(out: Path) -> None:
     """
     from ahsar.lab.report.comparison import page, summary, words
 
-    console = make_console()
+    console = make_console(as_json)
     written = page.write(out)
     numbers = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     console.print(summary.table(numbers, console.width))
     for said in (words.headline(numbers), *words.findings(numbers)):
         console.print(said, highlight=False)
     console.print(f"report: {written.absolute()}", soft_wrap=True)
+    if as_json:
+        print_json(numbers)
     if not any(arm["n"] for arm in numbers["arms"].values()):
         raise ResultsError(f"every trial failed; the errors are in {out / 'trials.jsonl'}")
 
 
-def show_matrix(out: Path) -> None:
+def show_matrix(out: Path, as_json: bool = False) -> None:
     """Write a matrix's page from the cells that ran, and print what it says and where it is."""
     from ahsar.lab.report.matrix import page
 
-    console = make_console()
+    console = make_console(as_json)
     written = page.write(out)
     numbers = json.loads((out / "matrix.json").read_text(encoding="utf-8"))
     for said in (page.headline(numbers), *page.findings(numbers)):
         console.print(said, highlight=False)
     console.print(f"page: {written.absolute()}", soft_wrap=True)
+    if as_json:
+        print_json(numbers)
 
 
-def show_population(out: Path) -> None:
+def show_population(out: Path, as_json: bool = False) -> None:
     """Write a population's page from the trials that ended, and print what it says and where it is."""
     from ahsar.lab.report.population import page
 
-    console = make_console()
+    console = make_console(as_json)
     written = page.write(out)
     numbers = json.loads((out / "population.json").read_text(encoding="utf-8"))
     for said in (page.headline(numbers), *page.findings(numbers)):
         console.print(said, highlight=False)
     console.print(f"page: {written.absolute()}", soft_wrap=True)
+    if as_json:
+        print_json(numbers)

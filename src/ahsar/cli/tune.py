@@ -11,8 +11,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ahsar.cli.console import console as make_console
-from ahsar.cli.console import each_cell
-from ahsar.cli.options import Cells, Interrupted, Jobs, Out, Quick, StudyData
+from ahsar.cli.console import each_cell, print_json
+from ahsar.cli.options import Cells, Interrupted, Jobs, Json, Out, Quick, StudyData
 from ahsar.cli.options import Study as Name
 from ahsar.errors import WorkloadError
 from ahsar.files import write_whole
@@ -35,6 +35,7 @@ def tune(
     cells: Cells = None,
     out: Out = None,
     jobs: Jobs = None,
+    as_json: Json = False,
 ) -> None:
     """Find the baseline's learning rate and the target to freeze, on seeds never compared; of a matrix, in OUT/tuned.toml."""
     from ahsar.lab.study.cells import load
@@ -50,37 +51,43 @@ def tune(
     chosen = study.choose(cells)
     numbers = range(FIRST_SEED, FIRST_SEED + (seeds or (2 if study.is_matrix else 5)))
     if not study.is_matrix:
-        return _tune_workload(chosen[0], data, grid or LRS, numbers)
+        return _tune_workload(chosen[0], data, grid or LRS, numbers, as_json)
     folder = out or study.out
     try:
-        _tune_matrix(chosen, data, folder, jobs or os.cpu_count() or 1, grid, numbers)
+        _tune_matrix(chosen, data, folder, jobs or os.cpu_count() or 1, grid, numbers, as_json)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; tuned cells are kept in {folder}: run the same command to go on") from None
 
 
-def _tune_workload(cell: "Cell", source: Path | None, lrs: Sequence[float], seeds: Sequence[int]) -> None:
+def _tune_workload(cell: "Cell", source: Path | None, lrs: Sequence[float], seeds: Sequence[int], as_json: bool) -> None:
     """Print what the workload should freeze."""
     import torch
 
     from ahsar.lab.study.tune import tune
 
     torch.set_num_threads(1)  # as a comparison's trials
-    console = make_console()
+    console = make_console(as_json)
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console) as progress:
         bar = progress.add_task("trials", total=len(lrs) * len(seeds))
         result = tune(cell.workload, source, lrs, seeds, lambda: progress.advance(bar))
-    console.print_json(json.dumps(result))
+    print_json(result)
     if result["at_end"]:
         console.print(f"the best learning rate, {result['lr']:g}, is at the end of those tried: try more with --lr")
 
 
 def _tune_matrix(
-    cells: "Sequence[Cell]", root: Path | None, out: Path, jobs: int, lrs: Sequence[float] | None, seeds: Sequence[int]
+    cells: "Sequence[Cell]",
+    root: Path | None,
+    out: Path,
+    jobs: int,
+    lrs: Sequence[float] | None,
+    seeds: Sequence[int],
+    as_json: bool,
 ) -> None:
     """Try what `out`/tuning lacks, cells beside each other, and write `out`/tuned.toml, the file to keep beside the matrix."""
     from ahsar.lab.study.tune import missing_rate, tune_cell, tuned, tuned_text
 
-    console = make_console()
+    console = make_console(as_json)
     files = {cell.name: out / "tuning" / f"{cell.name}.json" for cell in cells}
     known: dict[str, dict] = {cell.name: {"rates": [], "trials": []} for cell in cells}
     known |= {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.exists()}
@@ -95,3 +102,5 @@ def _tune_matrix(
     frozen = {cell.name: tuned(cell, rates) for cell in cells if (rates := known[cell.name]["rates"])}
     written = write_whole(out / "tuned.toml", tuned_text({"quick" if cells[0].workload.quick else "full": frozen}))
     console.print(f"tuned: {written}; keep it beside the matrix as NAME.tuned.toml", soft_wrap=True)
+    if as_json:
+        print_json(frozen)

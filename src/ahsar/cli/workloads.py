@@ -2,12 +2,39 @@
 
 from typing import Any
 
-from ahsar.cli.console import console
+from ahsar.cli.console import console, print_json
+from ahsar.cli.options import Json
 
 
-def workloads() -> None:
+def workloads(as_json: Json = False) -> None:
     """List the workloads, matrices and populations."""
-    console().print(workloads_table())
+    if as_json:
+        print_json(listed())
+    else:
+        console().print(workloads_table())
+
+
+def listed() -> dict[str, Any]:
+    """The same as plain values: of each workload the title and, by budget, steps, target and hash; cells of each matrix;
+    the hash of each population."""
+    from ahsar.lab.spec import population, workload
+    from ahsar.lab.study import cells
+
+    specs = {name: {kind: workload.load(name, kind == "quick") for kind in ("full", "quick")} for name in workload.names()}
+    return {
+        "workloads": {
+            name: {
+                "title": both["full"].title,
+                **{
+                    kind: {"steps": spec.budget.steps, "target": spec.target.value, "hash": spec.hash}
+                    for kind, spec in both.items()
+                },
+            }
+            for name, both in specs.items()
+        },
+        "matrices": {name: [cell.name for cell in cells.load(name).cells] for name in cells.names()},
+        "populations": {name: population.load(name).hash for name in population.names()},
+    }
 
 
 def workloads_table() -> Any:
