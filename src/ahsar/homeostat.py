@@ -14,7 +14,7 @@ from .calibrate import calibrate
 from .config import Config
 from .controller import Scales
 from .errors import AttachError
-from .following import Following
+from .following import Following, doubts
 from .layer import Group, Layer
 from .regulator import Regulator
 from .state import ControllerState
@@ -179,6 +179,7 @@ class Homeostat:
 
         Raises:
             AttachError: on entering, if it is detached or paused, scales are held, or such a context is open already.
+            ConfigError: on entering, `config` is no Config.
         """
         self._require_attached("adapting()")
         return adapting(self._regulator, config, keep)
@@ -220,7 +221,12 @@ class Homeostat:
         self.attached = False
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take a step of the fast loop after every step of `optimizer`, and of no other."""
+        """Take a step of the fast loop after every step of `optimizer`, and of no other.
+
+        Raises:
+            AttachError: it trains another model that is built alike.
+        """
+        checks.say(self._regulator.group.said, doubts(optimizer, self.model))
         if self._following is not None:
             self._following.end()
         self._following = Following(optimizer, self.step)
