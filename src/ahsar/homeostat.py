@@ -141,9 +141,10 @@ class Homeostat:
         """Bring the layers to the set-point before the first step, without gradients.
 
         Runs training-mode forwards over the batches, again and again, with an update after each, until every layer is within
-        `tolerance` of the set-point; healthy layers are led there as well. Parameters, batch-norm statistics, neuron states,
-        random generators and training flags are afterwards as before: only the scales differ, and training has the whole of
-        its grace before it.
+        `tolerance` of the set-point; healthy layers are led there as well. Parameters, batch-norm statistics, neuron states
+        and training flags are afterwards as before, and so are the random generators of Python, NumPy and torch: only the
+        scales differ, and training has the whole of its grace before it. States are found in buffers and attributes of
+        modules, in lists, tuples, dictionaries, sets and deques too, but not within objects of other classes.
 
         Args:
             batches: inputs of the model; kept in memory, a handful is enough.
