@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import ahsar
-from ahsar import AdapterError, AttachError
+from ahsar import AdapterError, AttachError, ConfigError
 from ahsar.adapters import unregister
 from ahsar.layer import Layer, layers_of
 from ahsar.state import VECTORS
@@ -175,6 +175,76 @@ def test_what_is_no_model_and_no_optimizer_is_refused() -> None:
     with pytest.raises(AttachError, match=r"the optimizer is a float, not a torch\.optim\.Optimizer"):
         ahsar.attach(model, 0.1)  # type: ignore[arg-type]
     assert not layers_of(model)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"config": {"set_point": 0.1}}, r"config is a dict, not an ahsar\.Config\. Config\(\*\*config\)"),
+        ({"config": {}}, "config is a dict"),
+        ({"config": "fast"}, "config is a str"),
+        ({"layers": 1}, r"layers= is a int: give names"),
+        ({"layers": models.LIF()}, r"layers= is a LIF: give names"),
+        ({"scales": 0.5}, "scales is a float, not a function"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_at_once(wrong: dict[str, Any], words: str) -> None:
+    model = models.build()
+    before = traces(model)
+    with pytest.raises(ahsar.AhsarError, match=words):
+        ahsar.attach(model, models.adam(model), **wrong)
+    assert traces(model) == before
+    if "config" in wrong:
+        homeostat = ahsar.attach(model)
+        with pytest.raises(ConfigError, match=words), homeostat.adapting(**wrong):
+            pass
+        assert homeostat.config == ahsar.Config() and not homeostat._regulator.group.in_eval
+
+
+# ---------------------------------------------------------------- the optimizer of this model
+
+
+def optimizer_of(*parameters: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, 0.1)
+
+
+def test_an_optimizer_of_another_model_that_is_built_alike_is_refused() -> None:
+    first = models.build()
+    optimizer = models.adam(first)
+    for model in (models.build(seed=1), copy.deepcopy(first)):
+        before = traces(model)
+        with pytest.raises(AttachError, match="those of another one that is built alike"):
+            ahsar.attach(model, optimizer)
+        assert traces(model) == before and not optimizer._optimizer_step_post_hooks
+        homeostat = ahsar.attach(model, models.adam(model))
+        with pytest.raises(AttachError, match="those of another one that is built alike"):
+            homeostat.follow(optimizer)
+        models.train_step(model, homeostat._following._optimizer, 0)  # the first one is still followed  # type: ignore
+        assert homeostat.steps == 1
+
+
+def test_an_optimizer_that_trains_nothing_of_the_model_is_named() -> None:
+    for others in (
+        lambda model: [nn.Linear(3, 2).weight],  # a readout behind it
+        lambda model: [p.detach().double().requires_grad_() for p in model.parameters()],  # copies in another dtype
+        lambda model: [torch.cat([p.detach().flatten() for p in model.parameters()]).requires_grad_()],  # flattened ones
+    ):
+        model = models.build()
+        optimizer = optimizer_of(*others(model))
+        with pytest.warns(UserWarning, match="the optimizer holds no parameter of the attached model"):
+            homeostat = ahsar.attach(model, optimizer)
+        model(X).sum().backward()
+        optimizer.step()
+        assert homeostat.steps == 1
+
+
+def test_an_optimizer_may_train_a_part_of_the_model_or_more_or_beside_a_frozen_one() -> None:
+    for own in (lambda model: [model.readout.weight], lambda model: [nn.Linear(2, 2).weight, *model.parameters()]):
+        model = models.build()
+        ahsar.attach(model, optimizer_of(*own(model)))
+    frozen = models.build().requires_grad_(False)  # a reservoir
+    ahsar.attach(frozen, models.adam(models.build()))
+    ahsar.attach(models.LIF(), models.adam(models.build()))
 
 
 @pytest.mark.parametrize("kind", models.KINDS)

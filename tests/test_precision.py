@@ -1,7 +1,11 @@
 """Dtypes, memory formats and devices: mixed and half precision, channels_last, models built without memory, CUDA."""
 
 import copy
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import cache
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -9,6 +13,7 @@ from torch import Tensor, nn
 
 import ahsar
 from ahsar.state import VECTORS
+from ahsar.thresholds import FieldThreshold, ShadowThreshold
 from tests import compiling, models
 from tests.models import MOVING
 from tests.reference import Reference
@@ -85,6 +90,87 @@ def test_a_model_in_half_precision_keeps_its_state_in_float32(name: str, dtype: 
         assert list(homeostat.rates.values()) == pytest.approx(reference.average, abs=1e-5)
         assert list(homeostat.scales.values()) == pytest.approx(reference.scales, abs=1e-5)
     assert set(outputs) == {dtype} and all_float32(homeostat)
+
+
+# ---------------------------------------------------------------- what tensors are made of by default
+
+
+@contextmanager
+def by_default(kind: torch.dtype | str) -> Iterator[None]:
+    """Tensors are of this dtype, or on this device, where nothing is said."""
+    before = torch.get_default_dtype()
+    with torch.device(kind) if isinstance(kind, str) else nullcontext():
+        if isinstance(kind, torch.dtype):
+            torch.set_default_dtype(kind)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
+@cache
+def whole_life(name: str, dtype: torch.dtype, compile: bool, kind: torch.dtype | str) -> list[dict[str, float]]:
+    """Scales and rates of a model through all that a homeostat does, while tensors are by default of some kind."""
+    model = compiling.build(name).to(dtype)
+    batches = [models.batch(seed)[0].to(dtype) for seed in range(3)]
+    found: list[dict[str, float]] = []
+    with by_default(kind):
+        homeostat = ahsar.attach(model, config=replace(MOVING, frugal=True), compile=compile, layers="all")
+
+        def steps() -> None:
+            for x in batches:
+                compiling.reset(model)
+                model(x)
+                homeostat.step()
+            found.extend((homeostat.scales, homeostat.rates, homeostat.set_points))
+            assert all_float32(homeostat)
+
+        steps()
+        homeostat.calibrate(batches, lambda x: (compiling.reset(model), model(x)), updates=3, tolerance=0.9)
+        for metric in (0.5, 0.6, 0.7):
+            steps()
+            homeostat.epoch(metric)
+        homeostat.load_state_dict(homeostat.state_dict())
+        steps()
+        homeostat.hold(0.7)
+        steps()
+        homeostat.release()
+        model.eval()
+        with homeostat.adapting(), torch.no_grad():
+            steps()
+        model.train()
+        steps()
+        homeostat.bake()
+        compiling.reset(model)
+        found.append({"baked": model(batches[0]).double().sum().item()})
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:layer .* cannot reach the set-point")
+@pytest.mark.parametrize("name", ["float", "buffer", "parameter", "snntorch", "LIF"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16, torch.float16, "meta"])
+def test_nothing_depends_on_the_default_dtype_or_device(name: str, dtype: Any, compile: bool, kind: Any) -> None:
+    if name == "snntorch" and (kind == "meta" or dtype != torch.float32):
+        pytest.skip("snnTorch's states do not take this, unattached too")
+    assert whole_life(name, dtype, compile, kind) == whole_life(name, dtype, compile, torch.float32)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16, "meta"])
+def test_a_number_that_a_tensor_stands_in_for_is_as_exact_as_ever(kind: Any) -> None:
+    class Pair(NamedTuple):
+        level: float
+
+    module: Any = nn.Module()
+    module.level, module.pair = 0.3, Pair(0.3)
+    with by_default(kind):
+        for writer in (ShadowThreshold(module, "level"), FieldThreshold(module, "pair", ("level",))):
+            for scale in (torch.tensor(0.5, dtype=torch.float32, device="cpu"), 0.5):
+                writer.write(module, scale)
+                for threshold in (2 * writer.effective(module), writer.value(module)):
+                    assert (threshold.dtype, threshold.device.type) == (torch.float32, "cpu")
+                    assert threshold.item() == pytest.approx(0.3, rel=1e-7)
 
 
 # ---------------------------------------------------------------- memory formats

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from . import controller, functional
-from .config import Config
+from .config import Config, given
 from .errors import AttachError
 from .regulator import Regulator
 from .state import ControllerState, each
@@ -61,10 +61,11 @@ def adapting(regulator: Regulator, config: Config | None, keep: bool) -> Iterato
     if regulator.state.held is not None:
         raise AttachError("adapting() while the scales are held by hand: call release() first")
     own = regulator.config
+    within = constants(own) if config is None else given(config, "adapting()")
     # not tensors of inference mode, wherever the context is entered: training may follow
     with torch.inference_mode(False):
         adaptation = Adaptation(regulator)
-    regulator.config = constants(own) if config is None else config
+    regulator.config = within
     group.in_eval = True
     adaptation.reset()
     try:

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from . import controller
-from .config import Config
+from .config import Config, given
 from .controller import Scales
 from .discovery import Found, Selection, select
 from .errors import AhsarError, AttachError
@@ -43,7 +43,8 @@ def attach(
 
     Raises:
         AttachError: the model is attached already, is a DataParallel, is compiled, has no spiking layer, or a threshold is
-            not positive. The model is as it was.
+            not positive; or the optimizer trains another model that is built alike. The model is as it was.
+        ConfigError: `config` is no Config.
 
     >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9, init_hidden=True), nn.Linear(3, 2))
     >>> optimizer = torch.optim.Adam(model.parameters())
@@ -57,6 +58,9 @@ def attach(
         raise AttachError(f"attach() needs a torch.nn.Module, not a {type(model).__name__}")
     if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
         raise AttachError(f"attach(): the optimizer is a {type(optimizer).__name__}, not a torch.optim.Optimizer")
+    constants = given(config, "attach()")
+    if not callable(scales):
+        raise AttachError(f"attach(): scales is a {type(scales).__name__}, not a function of the state and the constants")
     if isinstance(model, nn.DataParallel) or any(isinstance(m, nn.DataParallel) for m in nn.Module.modules(model)):
         raise AttachError(
             "nn.DataParallel replicates modules in every forward, so rates sensed in the replicas are lost: "
@@ -69,7 +73,7 @@ def attach(
     group = Group()
     for item in chosen:
         _build(item, group, compile)
-    homeostat = Homeostat(model, config or Config(), group, scales)
+    homeostat = Homeostat(model, constants, group, scales)
     if compile:
         _guard_hooks()
     try:

@@ -155,5 +155,13 @@ class Config:
         return cls(**rest)
 
 
+def given(config: Any, call: str) -> Config:
+    """What a user gave as `config=`, the default for None; raises `ConfigError` if it is none, a dictionary for example."""
+    if config is not None and not isinstance(config, Config):
+        fields_of = " Config(**config) takes the fields of a dictionary" * isinstance(config, dict)
+        raise ConfigError(f"{call}: config is a {type(config).__name__}, not an ahsar.Config.{fields_of}")
+    return config or Config()
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

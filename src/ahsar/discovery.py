@@ -67,9 +67,11 @@ def select(model: nn.Module, layers: Selection) -> list[Found]:
         raise AttachError(_nothing_found(model, candidates))
     if layers is None or (layers == "all" and "all" not in [item.name for item in usable]):
         return usable
-    if callable(layers):
+    if callable(layers) and not isinstance(layers, nn.Module):
         chosen = [item for item in usable if layers(item.name, item.module)]
     else:
+        if isinstance(layers, nn.Module) or not isinstance(layers, Iterable):
+            raise AttachError(f'layers= is a {type(layers).__name__}: give names, a predicate (name, module) -> bool, or "all"')
         names = [layers] if isinstance(layers, str) else list(layers)
         unknown = [name for name in names if name not in {item.name for item in usable}]
         if unknown:

@@ -14,7 +14,7 @@ from .calibrate import calibrate
 from .config import Config
 from .controller import Scales
 from .errors import AttachError
-from .following import Following
+from .following import Following, doubts
 from .layer import Group, Layer
 from .regulator import Regulator
 from .state import ControllerState
@@ -159,9 +159,10 @@ class Homeostat:
         """Bring the layers to the set-point before the first step, without gradients.
 
         Runs training-mode forwards over the batches, again and again, with an update after each, until every layer is within
-        `tolerance` of the set-point; healthy layers are led there as well. Parameters, batch-norm statistics, neuron states,
-        random generators and training flags are afterwards as before: only the scales differ, and training has the whole of
-        its grace before it.
+        `tolerance` of the set-point; healthy layers are led there as well. Parameters, batch-norm statistics, neuron states
+        and training flags are afterwards as before, and so are the random generators of Python, NumPy and torch: only the
+        scales differ, and training has the whole of its grace before it. States are found in buffers and attributes of
+        modules, in lists, tuples, dictionaries, sets and deques too, but not within objects of other classes.
 
         Args:
             batches: inputs of the model; kept in memory, a handful is enough.
@@ -197,6 +198,7 @@ class Homeostat:
 
         Raises:
             AttachError: on entering, if it is detached or paused, scales are held, or such a context is open already.
+            ConfigError: on entering, `config` is no Config.
         """
         self._require_attached("adapting()")
         return adapting(self._regulator, config, keep)
@@ -238,7 +240,12 @@ class Homeostat:
         self.attached = False
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take a step of the fast loop after every step of `optimizer`, and of no other."""
+        """Take a step of the fast loop after every step of `optimizer`, and of no other.
+
+        Raises:
+            AttachError: it trains another model that is built alike.
+        """
+        checks.say(self._regulator.group.said, doubts(optimizer, self.model))
         if self._following is not None:
             self._following.end()
         self._following = Following(optimizer, self.step)

@@ -12,12 +12,12 @@ class Later:
     def __init__(self, flag: Tensor) -> None:
         self._copied: torch.cuda.Event | None = None
         if flag.device.type == "cuda":
-            self._flag = torch.empty((), dtype=torch.bool, pin_memory=True)
+            self._flag = torch.empty((), dtype=torch.bool, device="cpu", pin_memory=True)
             self._flag.copy_(flag, non_blocking=True)
             self._copied = torch.cuda.Event()
             self._copied.record(torch.cuda.current_stream(flag.device))
         else:
-            self._flag = torch.zeros((), dtype=torch.bool) if flag.is_meta else flag
+            self._flag = torch.zeros((), dtype=torch.bool, device="cpu") if flag.is_meta else flag
 
     def value(self) -> bool:
         """What it came to."""
@@ -27,4 +27,4 @@ class Later:
 
     def __getstate__(self) -> dict[str, Any]:
         # events cannot be copied
-        return {"_copied": None, "_flag": torch.tensor(self.value())}
+        return {"_copied": None, "_flag": torch.tensor(self.value(), device="cpu")}

@@ -77,12 +77,12 @@ class Regulator:
 
     def _gather(self, now: ControllerState) -> tuple[Tensor, Tensor]:
         """Spikes and outputs since the last update, [L] each, where the state is. Nothing is copied from the device."""
-        sums, zero = [layer.sum for layer in self.group.in_order(now.names)], torch.zeros((), device=now.device)
+        sums, zero = [layer.sum for layer in self.group.in_order(now.names)], now.scale.new_zeros(())
         spikes = torch.stack([zero if one.spikes is None else one.spikes.to(now.device) for one in sums])
         counts = [one.count for one in sums]
         if self._counts is None or self._counts[0] != counts or self._counts[1].device != now.device:
             # copied to the device only when batch sizes change
-            self._counts = counts, torch.tensor(counts, dtype=torch.float32).to(now.device, non_blocking=True)
+            self._counts = counts, torch.tensor(counts, dtype=torch.float32, device="cpu").to(now.device, non_blocking=True)
         outputs = self._counts[1]
         if any(one.tally is not None for one in sums):
             tallies = [one.tally or (zero, zero) for one in sums]

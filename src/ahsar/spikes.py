@@ -118,7 +118,8 @@ class Sum:
         before = self.tally
         if before is not None and before[0].device == device:
             return
-        self.tally = fresh = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
+        spikes = torch.zeros((), dtype=torch.float32, device=device)
+        self.tally = fresh = spikes, torch.zeros((), dtype=torch.int64, device=device)
         for new, old in zip(fresh, before or (), strict=False):
             new.copy_(old)
         for tensor in fresh:  # CUDA graphs are not used for a forward that writes into other inputs

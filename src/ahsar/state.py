@@ -98,7 +98,9 @@ class ControllerState:
 def initial(names: Sequence[str], device: torch.device) -> ControllerState:
     """Nothing heard yet, all scales 1, and every layer free to be led."""
     values = {**dict.fromkeys(VECTORS, 0.0), "scale": 1.0, "own": torch.nan}
-    vectors: dict[str, Any] = {name: torch.full((len(names),), value, device=device) for name, value in values.items()}
+    vectors: dict[str, Any] = {
+        name: torch.full((len(names),), value, dtype=torch.float32, device=device) for name, value in values.items()
+    }
     return ControllerState(tuple(names), **vectors)
 
 
@@ -166,7 +168,7 @@ def from_dict(saved: dict[str, Any], names: Sequence[str], device: torch.device)
     try:
         vectors = {
             key: torch.stack(
-                [torch.as_tensor(layers[name][key], dtype=torch.float32).reshape(()).to(device) for name in layers]
+                [torch.as_tensor(layers[name][key], dtype=torch.float32, device=device).reshape(()) for name in layers]
             )
             for key in VECTORS
         }

@@ -5,7 +5,6 @@ The default tuple, and the tensor in it, are one for all cells, and `.to()` move
 
 from typing import Any
 
-import torch
 from norse.torch.module import (
     coba_lif,
     encode,
@@ -16,7 +15,7 @@ from norse.torch.module import (
 )
 from torch import Tensor
 
-from ..thresholds import FieldThreshold
+from ..thresholds import FieldThreshold, tensor_of
 from .registry import Adapter, Skip, is_own
 
 _NAMES = ("v_th", "v_thresh")
@@ -55,11 +54,11 @@ def _fields(parameters: Any) -> tuple[str, ...]:
 def _rest(module: Any, fields: tuple[str, ...]) -> Tensor:
     """The resting potential, detached: Norse makes some of them require a gradient. Izhikevich's model starts from it."""
     if hasattr(module, "spiking_method"):
-        return torch.as_tensor(module.spiking_method.s.v).detach()
+        return tensor_of(module.spiking_method.s.v).detach()
     parameters = module.p
     for name in fields[:-1]:
         parameters = getattr(parameters, name)
-    return torch.as_tensor(next((getattr(parameters, name) for name in _RESTS if hasattr(parameters, name)), 0.0)).detach()
+    return tensor_of(next((getattr(parameters, name) for name in _RESTS if hasattr(parameters, name)), 0.0)).detach()
 
 
 def _threshold(module: Any) -> FieldThreshold:

@@ -6,7 +6,7 @@ from numbers import Real
 from torch import Tensor, nn
 
 from ..errors import AdapterError
-from .attribute import find_attribute, is_property
+from .attribute import find_attribute, is_property, tensor_of
 from .composite import CompositeThreshold
 from .field import FieldThreshold
 from .number import FloatThreshold, TensorThreshold
@@ -20,6 +20,7 @@ __all__ = [
     "ShadowThreshold",
     "TensorThreshold",
     "Threshold",
+    "tensor_of",
     "threshold_of",
 ]
 

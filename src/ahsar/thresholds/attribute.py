@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import AdapterError
@@ -34,6 +35,11 @@ def home_of(module: nn.Module, attribute: str) -> dict[str, Any]:
         if attribute in store:
             return store
     return module.__dict__
+
+
+def tensor_of(threshold: Any) -> Tensor:
+    """A threshold as a tensor: itself, or float32 on the CPU for a number, whatever tensors are made of by default."""
+    return threshold if isinstance(threshold, Tensor) else torch.tensor(float(threshold), dtype=torch.float32, device="cpu")
 
 
 def is_property(module: nn.Module, attribute: str) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import AdapterError
 from ..functional import scale_threshold
-from .attribute import find_attribute, is_property
+from .attribute import find_attribute, is_property, tensor_of
 from .stand_in import Absent, version_of
 from .writer import Threshold
 
@@ -42,7 +42,7 @@ class FloatThreshold(Threshold):
     def value(self, module: nn.Module) -> Tensor:
         """The original threshold as a tensor on the CPU."""
         self.heed(module)
-        return torch.tensor(float(self.original))
+        return tensor_of(self.original)
 
     def write(self, module: nn.Module, scale: Tensor | float | None) -> None:
         """Set rest + s (θ⁰ − rest); None stands for s = 1."""
@@ -210,7 +210,8 @@ class TensorThreshold(FloatThreshold):
         device = scale.device if isinstance(scale, Tensor) else now.device if isinstance(now, Tensor) else "cpu"
         # not a tensor of inference mode: training may follow
         with torch.inference_mode(False), torch.no_grad():
-            original = torch.full((), float(self.original), device=device)  # torch.tensor would make the host wait
+            # torch.tensor would make the host wait
+            original = torch.full((), float(self.original), dtype=torch.float32, device=device)
             self._set(module, original if scale is None else scale_threshold(original, scale, self.rest))
 
     def settle(self, module: nn.Module, device: torch.device | None) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..functional import scale_threshold
 from ..modes import aside
-from .attribute import find_attribute, home_of
+from .attribute import find_attribute, home_of, tensor_of
 from .memory import Memory, lasts
 from .stand_in import Absent, StandIn
 from .writer import Threshold
@@ -77,7 +77,7 @@ class ShadowThreshold(Threshold):
 
     def value(self, module: nn.Module) -> Tensor:
         """The original threshold, detached; whole, where FSDP gives each rank a part."""
-        stored = torch.as_tensor(self._inside(self._behind(module))).detach()
+        stored = tensor_of(self._inside(self._behind(module))).detach()
         stored = stored.full_tensor() if hasattr(stored, "full_tensor") else stored  # type: ignore[attr-defined]
         return stored if self.reading is None else self.reading(stored)
 
@@ -93,7 +93,7 @@ class ShadowThreshold(Threshold):
 
     def _unscaled(self, threshold: Any) -> Any:
         """The inverse of `_scaled` with the present scale; a number for a number."""
-        scaled = torch.as_tensor(threshold)
+        scaled = tensor_of(threshold)
         own = self._scaled(scaled, 1.0 / _as_factor(self.scale, scaled.device))
         return own if isinstance(threshold, Tensor) else own.item()
 
@@ -106,7 +106,7 @@ class ShadowThreshold(Threshold):
         if (known := self._memory.recall(source, place)) is not None:
             return known
         if (scale := self.scale) is None:
-            return torch.as_tensor(source)
+            return tensor_of(source)
         if not lasts(source):
             return self._compute(source, scale, place)
         # what one forward computes and the next finds ready is no part of either
@@ -116,16 +116,16 @@ class ShadowThreshold(Threshold):
 
     def _compute(self, source: Any, scale: Tensor | float, place: torch.device | None) -> Tensor:
         if not isinstance(scale, Tensor):
-            return self._scaled(torch.as_tensor(source), scale)
+            return self._scaled(tensor_of(source), scale)
         device = place or (source if isinstance(source, Tensor) else scale).device
-        stored = source.to(device) if isinstance(source, Tensor) else torch.full((), float(source), device=device)
+        stored = source.to(device) if isinstance(source, Tensor) else scale.new_full((), float(source), device=device)
         return self._scaled(stored, scale.to(device))
 
     # ---------------------------------------------------------------- a forward
 
     def begin(self, module: nn.Module, compile: bool) -> None:
         if compile:  # from the first forward on: a learnable threshold that is scaled is another kind of tensor
-            self.write(module, torch.ones((), device="cpu"))
+            self.write(module, tensor_of(1.0))
 
     def enter(self, module: nn.Module, args: Any = ()) -> None:
         if self.scale is not None:
@@ -247,4 +247,4 @@ def _as_factor(scale: Tensor | float | None, device: torch.device) -> Tensor:
     if isinstance(scale, Tensor):
         return scale.to(device)
     with torch.inference_mode(False):
-        return torch.full((), 1.0 if scale is None else float(scale), device=device)
+        return torch.full((), 1.0 if scale is None else float(scale), dtype=torch.float32, device=device)
