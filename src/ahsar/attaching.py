@@ -8,6 +8,7 @@ from .config import Config, given
 from .controller import Scales
 from .discovery import Found, Selection, select
 from .errors import AhsarError, AttachError
+from .following import innermost
 from .homeostat import Homeostat
 from .layer import Group, Layer, layers_of
 
@@ -26,7 +27,8 @@ def attach(
     Args:
         model: contains layers of a supported framework, or of a class given to `ahsar.register_adapter`. Attach before
             compiling, and before wrapping in DistributedDataParallel or after it.
-        optimizer: the fast loop steps after each of its steps. Without one, call `homeostat.step()`.
+        optimizer: the fast loop steps after each of its steps, or of those of the one within a wrapper. Without one, call
+            `homeostat.step()`; for another one, in a next phase of training, `homeostat.follow()`.
         config: the constants; default `Config()`.
         layers: which layers to regulate: a predicate `(name, module) -> bool`, names, or "all". Default: all but those whose
             spikes are the model's answer, as the first training step shows: their rates are not to be regulated. They are in
@@ -56,8 +58,8 @@ def attach(
     """
     if not isinstance(model, nn.Module):
         raise AttachError(f"attach() needs a torch.nn.Module, not a {type(model).__name__}")
-    if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
-        raise AttachError(f"attach(): the optimizer is a {type(optimizer).__name__}, not a torch.optim.Optimizer")
+    if optimizer is not None:
+        innermost(optimizer, "attach()")
     constants = given(config, "attach()")
     if not callable(scales):
         raise AttachError(f"attach(): scales is a {type(scales).__name__}, not a function of the state and the constants")

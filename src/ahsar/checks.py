@@ -17,6 +17,16 @@ from .warned import say as say
 SILENT_FOR = 20
 
 
+def no_steps(what: str, follows: str | None) -> dict[str, str]:
+    """Training goes on without the controller, once: what was done since its last step."""
+    reason = "it follows no optimizer" if follows is None else f"the {follows} that it follows does not step"
+    return {
+        "pace": f"{what} without a step of the controller: {reason}. If there is a new optimizer, say "
+        "homeostat.follow(new_optimizer); if weights are updated past any optimizer's step(), say homeostat.follow(None), or "
+        "attach(model, None), and call homeostat.step() after each update"
+    }
+
+
 def refuse_idleness() -> NoReturn:
     """Raise for an update that has nothing to act on."""
     raise SensingError(

@@ -1,22 +1,70 @@
 """The optimizer that a controller follows: a step of the fast loop after each of its own, and its learning rate."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+import functools
+import inspect
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
 
 import torch
-from torch import nn
 
 from .errors import AttachError
 
 
-class Following:
-    """A hook on the innermost optimizer, and what the slow loop asks of it."""
+def innermost(optimizer: Any, call: str = "follow()") -> Any:
+    """The optimizer that moves the weights: wrappers (SAM, Lookahead, Accelerate, ...) keep it in some attribute.
 
-    def __init__(self, optimizer: torch.optim.Optimizer, step: Callable[[], None]) -> None:
-        # Accelerate, Fabric and Lightning wrap optimizers; the step that counts, and may be left out, is the inner one's
-        while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
-            optimizer = inner
-        self._optimizer, self._handle = optimizer, optimizer.register_step_post_hook(lambda *_: step())
+    A wrapper that holds several is itself the one.
+
+    Raises:
+        AttachError: this is no optimizer.
+    """
+    if not _steps(optimizer):
+        raise AttachError(
+            f"{call}: the optimizer is a {type(optimizer).__name__}, not a torch.optim.Optimizer or a wrapper of one"
+        )
+    return _inner(optimizer, ())
+
+
+def _steps(value: Any) -> bool:
+    """Whether this is an optimizer; some wrappers are none by their class."""
+    return isinstance(value, torch.optim.Optimizer) or (
+        callable(getattr(type(value), "step", None)) and hasattr(value, "param_groups")
+    )
+
+
+def _inner(optimizer: Any, around: tuple[int, ...]) -> Any:
+    around = (*around, id(optimizer))
+    held = [value for value in vars(optimizer).values() if id(value) not in around and _steps(value)]
+    # Fabric's wrappers have all attributes of what they wrap, so that several ways may lead to one optimizer
+    found = {id(one): one for one in (_inner(value, around) for value in held)}
+    return found.popitem()[1] if len(found) == 1 else optimizer
+
+
+class Following:
+    """Takes a step of the controller where the optimizer takes one, once for each call of its outermost `step()`.
+
+    Raises:
+        AttachError: this is no optimizer.
+    """
+
+    def __init__(self, optimizer: Any, step: Callable[[], None]) -> None:
+        self._optimizer, self._step = innermost(optimizer), step
+        self._within, self._due = 0, False
+        self._handles: list[Any] = []
+        # the step that counts, and may be left out (accumulated gradients, overflow), is the inner one's
+        tells = _tells(self._optimizer)
+        if tells:
+            self._handles.append(self._optimizer.register_step_post_hook(lambda *_: self._stepped()))
+        if optimizer is not self._optimizer:
+            self._handles.append(_Enclosed(optimizer, self, counts=False))
+        if not tells or _tells_twice(type(self._optimizer)):
+            self._handles.append(_Enclosed(self._optimizer, self, counts=True))
+
+    @property
+    def name(self) -> str:
+        """The class of the optimizer that is followed."""
+        return type(self._optimizer).__name__
 
     def learning_rate(self) -> float | None:
         """The largest of its groups, or None if they have none."""
@@ -24,33 +72,64 @@ class Following:
 
     def end(self) -> None:
         """Follow it no longer."""
-        self._handle.remove()
+        for handle in self._handles:
+            handle.remove()
+
+    def _stepped(self) -> None:
+        if self._within:
+            self._due = True
+        else:
+            self._step()
+
+    def call(self, step: Callable[..., Any], counts: bool, *args: Any, **kwargs: Any) -> Any:
+        """Run the `step` of an optimizer or of a wrapper: all that the weights are moved by within it is one step."""
+        self._within += 1
+        try:
+            result = step(*args, **kwargs)
+            self._due |= counts
+        finally:
+            self._within -= 1
+        if self._due and not self._within:
+            self._due = False
+            self._step()
+        return result
 
 
-def doubts(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, str]:
-    """A warning where the optimizer trains nothing of the model: mostly a mistake, but not where it trains a readout behind it
-    or holds copies of its parameters, flattened or in another dtype. Looks at no values.
+class _Enclosed:
+    """Stands in the place of one optimizer's `step` until `remove()`, as schedulers of the learning rate do."""
 
-    Raises:
-        AttachError: what it trains is another model that is built alike.
-    """
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
-    parameters = list(nn.Module.parameters(model))
-    own = [p for p in parameters if p.requires_grad]
-    if not own or not trained or not {id(p) for p in parameters}.isdisjoint(map(id, trained)):
-        return {}
-    if _kinds(own) <= _kinds(trained):
-        raise AttachError(
-            "the optimizer holds no parameter of this model but those of another one that is built alike: was it copied, "
-            "sharded or built anew after the optimizer was made? Make it from the parameters of the model that is attached"
-        )
-    return {
-        "optimizer": "the optimizer holds no parameter of the attached model, whose thresholds will move after each of its "
-        "steps. If it is another model's, give attach() the one that trains this model; if the model is trained otherwise, "
-        "attach without an optimizer and call homeostat.step() after each update of the weights"
-    }
+    def __init__(self, optimizer: Any, following: Following, counts: bool) -> None:
+        self._optimizer, self._following = optimizer, following
+        self._before = vars(optimizer).get("step")
+        before, function = optimizer.step, getattr(optimizer.step, "__func__", optimizer.step)
+
+        @functools.wraps(function)
+        def step(own: Any, *args: Any, **kwargs: Any) -> Any:
+            if own is not optimizer:  # a copy of it
+                return type(own).step(own, *args, **kwargs)
+            if self._following is None:
+                return before(*args, **kwargs)
+            return self._following.call(before, counts, *args, **kwargs)
+
+        # a method, as schedulers want to find
+        self._mine = optimizer.step = MethodType(step, optimizer)
+
+    def remove(self) -> None:
+        self._following = None
+        if vars(self._optimizer).get("step") is not self._mine:  # someone went over it: it only passes calls on from now on
+            return
+        if self._before is None:
+            del self._optimizer.step
+        else:
+            self._optimizer.step = self._before
 
 
-def _kinds(parameters: Sequence[torch.Tensor]) -> Counter[tuple[torch.Size, torch.dtype]]:
-    """How many there are of each shape and dtype."""
-    return Counter((p.shape, p.dtype) for p in parameters)
+def _tells(optimizer: Any) -> bool:
+    """Whether hooks on its steps are called: a class whose `__init__` leaves out that of torch has no place for them."""
+    return hasattr(optimizer, "_optimizer_step_post_hooks") and getattr(type(optimizer).step, "hooked", False)
+
+
+def _tells_twice(kind: type) -> bool:
+    """Whether its step may call that of the class above, each of which calls the hooks."""
+    steps = [vars(cls)["step"] for cls in kind.__mro__ if "step" in vars(cls) and cls is not torch.optim.Optimizer]
+    return len({inspect.unwrap(step) for step in steps}) > 1

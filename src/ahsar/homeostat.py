@@ -13,8 +13,9 @@ from .adapt import Adaptation, adapting
 from .calibrate import calibrate
 from .config import Config
 from .controller import Scales
+from .doubts import doubts
 from .errors import AttachError
-from .following import Following, doubts
+from .following import Following, innermost
 from .layer import Group, Layer
 from .regulator import Regulator
 from .state import ControllerState
@@ -44,6 +45,7 @@ class Homeostat:
         self.model, self.attached = model, True
         self._regulator = Regulator(group, config, device, scales)
         self._following: Following | None = None
+        group.pace.model = model
         group.homeostat = self
 
     @property
@@ -131,6 +133,8 @@ class Homeostat:
             AttachError: the controller was detached or baked.
         """
         self._require_attached("step()")
+        if not self._regulator.group.in_eval:
+            self._regulator.group.pace.step()
         self._regulator.step()
 
     def epoch(self, metric: float, higher_is_better: bool = True) -> None:
@@ -146,7 +150,10 @@ class Homeostat:
         """
         self._require_attached("epoch()")
         self._regulator.close_epoch(float(metric), higher_is_better, self._following and self._following.learning_rate())
-        checks.say(self._regulator.group.said, checks.silent(self.state, self.model))
+        group = self._regulator.group
+        checks.say(group.said, checks.silent(self.state, self.model))
+        if group.pace.epoch(any(layer.sum.tally is not None for layer in group.layers)):
+            checks.say(group.said, checks.no_steps("an epoch of training was closed", group.pace.follows))
 
     def calibrate(
         self,
@@ -211,11 +218,13 @@ class Homeostat:
         """
         self._require_attached("hold()")
         self._regulator.become(controller.hold(self.state, scales))
+        self._regulator.sense_when_due()
 
     def release(self) -> None:
         """Give the scales back to the controller."""
         self._require_attached("release()")
         self._regulator.become(controller.release(self.state, self.config, self._regulator.scales))
+        self._regulator.sense_when_due()
 
     def paused(self) -> AbstractContextManager[None]:
         """Within it nothing is sensed and `step` does nothing; scales stay applied."""
@@ -239,16 +248,26 @@ class Homeostat:
             self._following = None
         self.attached = False
 
-    def follow(self, optimizer: torch.optim.Optimizer) -> None:
+    def follow(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Take a step of the fast loop after every step of `optimizer`, and of no other.
 
+        Args:
+            optimizer: a new one, for the next phase of training, or a wrapper of one (SAM, Lookahead, Accelerate, ...): the
+                optimizer within is what is followed. None: you call `step()`.
+
         Raises:
-            AttachError: it trains another model that is built alike.
+            AttachError: it is no optimizer, or trains another model that is built alike; or the controller was detached or
+                baked. Nothing has changed.
         """
-        checks.say(self._regulator.group.said, doubts(optimizer, self.model))
+        self._require_attached("follow()")
+        if optimizer is not None:
+            checks.say(self._regulator.group.said, doubts(innermost(optimizer), self.model))
         if self._following is not None:
             self._following.end()
-        self._following = Following(optimizer, self.step)
+        self._following = None if optimizer is None else Following(optimizer, self.step)
+        pace = self._regulator.group.pace
+        pace.follows = self._following and self._following.name
+        pace.restart()
 
     def _require_attached(self, call: str) -> None:
         if not self.attached:

@@ -13,6 +13,7 @@ from .answers import Answers
 from .copying import Copier
 from .errors import AdapterError
 from .modes import aside
+from .pace import Pace
 from .spikes import Sum, inline_only, spikes_in, while_tracing
 from .state import Sums
 
@@ -32,6 +33,7 @@ class Group:
         answers: whose spikes are the model's answer; watches until the first update.
         left_alone: layers that are not regulated, with the reason.
         said: what its user was warned of.
+        pace: whether steps keep pace with training.
         homeostat: whose layers these are; for `ahsar.attached`, and so that a copy of the model has its own. No hook asks it.
     """
 
@@ -42,6 +44,7 @@ class Group:
         self.answers = Answers()
         self.left_alone: dict[str, str] = {}
         self.said: set[str] = set()
+        self.pace = Pace()
         self.homeostat: Any = None
 
     def idle(self) -> bool:
@@ -57,6 +60,7 @@ class Group:
         """Go on from what was sensed before; layers that `sums` lacks start anew."""
         self.arrivals = list(arrivals)
         self.forget()
+        self.pace.restart()
         for layer in self.layers:
             layer.sum.spikes, layer.sum.count = sums.get(layer.name, (None, 0))
             layer.fired = layer.name in arrivals
@@ -164,6 +168,8 @@ class Layer:
             self.threshold.uncover(module)
         elif self.threshold.leave(module):
             checks.say(self.group.said, checks.sets_its_threshold(self.name))
+        if module.training and not tracing and _graph_task() == -1 and (writes := self.group.pace.forward(self.name)):
+            checks.say(self.group.said, checks.no_steps(f"weights were written {writes} times", self.group.pace.follows))
         if (module.training or self.group.in_eval) and self.group.sensing and output is not None:
             if tracing:
                 self.sense_traced(output)

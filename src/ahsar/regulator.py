@@ -94,7 +94,10 @@ class Regulator:
         """Equations (7) to (9); see `Homeostat.epoch`."""
         now = self.state
         if not now.updated:
-            raise SensingError("epoch() before the first step(): no rates are known yet; train, then close the epoch")
+            raise SensingError(
+                "epoch() before the first step(): no rates are known yet; train, then close the epoch. If the model was "
+                "trained, say homeostat.follow(optimizer), or call homeostat.step() after each update of the weights"
+            )
         # first the mean: NaN on one rank must stop them all, not leave the others waiting
         value = distributed.mean(metric if higher_is_better else -metric, now.device)
         if not math.isfinite(value):
@@ -194,6 +197,7 @@ class Regulator:
     def sense_when_due(self) -> None:
         """Have the next forwards sensed, or not, as the interval says; none while paused."""
         self.group.sensing = not self.paused and self.state.steps % self.state.spacing == 0
+        self.group.pace.quiet = self.paused or self.state.held is not None
 
     @contextmanager
     def pausing(self) -> Iterator[None]:
