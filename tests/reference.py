@@ -113,7 +113,7 @@ class Reference:
 
     @property
     def scales(self) -> Vector:
-        return [math.exp(a) * self.gain for a in self.log_scales]
+        return [math.exp(a) * (self.gain if w > 0 else 1.0) for a, w in zip(self.log_scales, self.weight, strict=True)]
 
     def set_point(self, layer: int) -> float:
         own = self.own[layer]

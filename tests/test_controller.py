@@ -15,7 +15,7 @@ from torch import Tensor
 
 import ahsar
 from ahsar import Config, ConfigError, StateError, controller
-from ahsar.state import VECTORS, ControllerState, each, from_dict, initial, reorder, to_dict
+from ahsar.state import VECTORS, ControllerState, each, from_dict, initial, keep, reorder, to_dict
 from tests import models
 from tests.reference import Reference
 
@@ -68,6 +68,52 @@ def test_update_and_epoch_follow_the_reference_and_leave_their_input_alone(confi
         assert state.scale.tolist() == pytest.approx(reference.scales, rel=1e-3)
         assert state.led.tolist() == reference.led and state.away.tolist() == reference.away
         assert state.gain == pytest.approx(reference.gain, rel=1e-5)
+
+
+# each update of four layers: spikes of those that were heard, None for the others
+heard = st.lists(st.lists(st.none() | st.integers(0, 50), min_size=4, max_size=4), min_size=1, max_size=8)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@pytest.mark.parametrize("config", [Config(diffusion=0.15), replace(models.MOVING, diffusion=0.2)])
+@given(heard)
+def test_nothing_flows_into_or_through_a_layer_that_was_not_heard(config: Config, updates: Any) -> None:
+    """It stays, and those on either side of it move as two networks would that know nothing of each other."""
+    state = initial(names(4), CPU)
+    for spikes in updates:
+        counts = torch.tensor([0.0 if one is None else 50.0 for one in spikes])
+        seen = torch.tensor([float(one or 0) for one in spikes])
+        before, state = state, controller.update(state, seen, counts, config)
+        news = vectors_of(state)
+        for i, one in enumerate(spikes):
+            if one is None:
+                torch.testing.assert_close(news[:, i], vectors_of(before)[:, i], rtol=0, atol=0, equal_nan=True)
+        for run in runs([i for i, one in enumerate(spikes) if one is not None]):
+            alone = controller.update(keep(before, [f"layer{i}" for i in run]), seen[run], counts[run], config)
+            # vectors of other lengths may be computed otherwise, by the last bit
+            torch.testing.assert_close(news[:, run], vectors_of(alone), equal_nan=True)
+
+
+def vectors_of(state: ControllerState) -> Tensor:
+    """All that is known of the layers, [vectors, L]."""
+    return torch.stack([getattr(state, name) for name in VECTORS])
+
+
+def runs(numbers: list[int]) -> list[list[int]]:
+    """Numbers in order, parted where some are left out."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return parts
+
+
+def test_the_gain_is_for_layers_that_were_heard() -> None:
+    state = replace(initial(names(2), CPU), gain=1.5)
+    state = controller.update(state, torch.tensor([10.0, 0.0]), torch.tensor([50.0, 0.0]), Config(frugal=True))
+    assert state.scale.tolist() == [1.5, 1.0]
 
 
 @settings(max_examples=50, deadline=None)

@@ -430,6 +430,41 @@ def test_a_layer_that_has_not_run_is_named_once_and_left_alone_until_it_runs(dif
     assert homeostat.scales["sometimes"] != 1.0 and homeostat.rates["sometimes"] >= 0
 
 
+class Heads(nn.Module):
+    """A trunk and two heads, each a layer of neurons and a readout; one head runs at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.trunk = models.build(depth=2)
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.Linear(models.CLASSES, models.WIDTH), models.LIF(0.1), nn.Linear(models.WIDTH, models.CLASSES))
+            for _ in range(2)
+        )
+
+    def forward(self, x: Tensor, head: int) -> Tensor:
+        return self.heads[head](self.trunk(x).expand(models.STEPS, -1, -1)).mean(0)
+
+
+def test_heads_in_turn_behind_a_trunk_that_is_frozen() -> None:
+    """What did not run in training mode stays, whatever its neighbours share; so does a trunk that never did."""
+    model = Heads()
+    homeostat = ahsar.attach(model, config=replace(MOVING, diffusion=0.15, reach=(0.01, 99.0)), layers="all")
+    for turn, (head, frozen) in enumerate([(0, True), (1, True), (0, False), (1, False), (1, True), (0, True)]):
+        model.trunk.train(not frozen)
+        before = homeostat.scales
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore" if turn == 0 else "error")
+            for step in range(3):
+                model(models.batch(step)[0], head)
+                homeostat.step()
+        moved = {name for name, scale in homeostat.scales.items() if scale != before[name]}
+        assert moved == {f"heads.{head}.1"} | (set() if frozen else {"trunk.neurons.0", "trunk.neurons.1"})
+        levels = {layer.name: layer.module.firing_level for layer in homeostat.layers}
+        own = {name: 0.1 if "heads" in name else 1.0 for name in levels}
+        assert levels == pytest.approx({name: scale * own[name] for name, scale in homeostat.scales.items()})
+
+
 class Syncs(TorchDispatchMode):
     """Keeps the tensors that were read, for which the program waits on a device."""
 

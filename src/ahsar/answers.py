@@ -10,6 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.compiler import is_dynamo_compiling
 
+from . import tracing
+
 _NAME = "ahsar"  # of the layer, in the metadata of the graph's nodes, which live as long as the graph
 _PRODUCTS = ("Addmm", "Addmv", "Mm", "Bmm", "Baddbmm", "Linear", "Convolution", "Cudnn", "Mkldnn", "Thnn", "Slow", "Embedding")
 _OUTPUT = None  # the source of an edge that ends in the model's output
@@ -76,11 +78,11 @@ class Answers:
                 self.marked.add(name)
 
     def _enter(self, module: nn.Module, args: Any) -> None:
-        if not is_dynamo_compiling():
+        if _watches():
             self._depth += 1
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        if is_dynamo_compiling():
+        if not _watches():
             return
         self._depth = max(0, self._depth - 1)
         if self._depth == 0 and output is not None:
@@ -108,6 +110,11 @@ class Answers:
                 met = weighted = True
             waiting += [(behind, source, weighted) for behind, _ in node.next_functions if behind is not None]
         return met
+
+
+def _watches() -> bool:
+    """Whether this forward has a graph that lasts."""
+    return not (is_dynamo_compiling() or tracing.under_way())
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

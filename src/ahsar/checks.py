@@ -32,14 +32,15 @@ def refuse_idleness() -> NoReturn:
     raise SensingError(
         "step() without a training forward since the last update: no spiking layer ran. Call model.train() before "
         "the forward (eval mode counts within homeostat.adapting() only), or wrap what should not count in "
-        "homeostat.paused(); if it is compiled, "
+        "homeostat.paused(), as steps whose forwards run in torch.func (vmap, grad), a tracer or a traced copy of the model, "
+        "where nothing is sensed; if it is compiled, "
         "attach(compile=True) must come first: hooks cannot fire in a model compiled before attach"
     )
 
 
 _UNHEARD = (
     "If it runs all the same, hooks do not fire there: attach before compiling, with compile=True, and call modules, never "
-    "their forward()"
+    "their forward(); or torch.func runs it (vmap, grad), where nothing is sensed"
 )
 
 

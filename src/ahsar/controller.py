@@ -31,8 +31,9 @@ def set_point(state: ControllerState, config: Config) -> Tensor:
 
 
 def scales(state: ControllerState, config: Config) -> Tensor:
-    """Equation (5): the factor on each threshold, [L], times G of (9)."""
-    return state.log_scale.exp() * state.gain
+    """Equation (5): the factor on each threshold, [L], times G of (9), which is for layers that were heard alone."""
+    alone = state.log_scale.exp()
+    return alone if state.gain == 1.0 else torch.where(state.heard > 0, alone * state.gain, alone)
 
 
 def update(state: ControllerState, spikes: Tensor, counts: Tensor, config: Config, scales: Scales = scales) -> ControllerState:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.compiler import is_dynamo_compiling
 
-from . import checks
+from . import checks, tracing
 from .adapters import Adapter, find, is_own, unlimited
 from .answers import Answers
 from .copying import Copier
@@ -143,6 +143,7 @@ class Layer:
         self.threshold.begin(self.module, self.compile)
         self.handles.append(self.module.register_forward_pre_hook(self.before))
         self.handles.append(self.module.register_forward_hook(self.after, always_call=True))
+        self.handles.append(tracing.Unscriptable(self.module, self.name))
         if hasattr(type(self.module), "__deepcopy__"):
             self.handles.append(Copier(self.module))
 
@@ -163,22 +164,25 @@ class Layer:
     @inline_only
     def after(self, module: nn.Module, args: Any, output: Any) -> None:
         """The hook after forward; one that raised calls it with None."""
-        tracing = is_dynamo_compiling()
-        if tracing:
+        compiling = is_dynamo_compiling()
+        if compiling:
             self.threshold.uncover(module)
         elif self.threshold.leave(module):
             checks.say(self.group.said, checks.sets_its_threshold(self.name))
-        if module.training and not tracing and _graph_task() == -1 and (writes := self.group.pace.forward(self.name)):
+        runs = not compiling and _graph_task() == -1 and not tracing.under_way()
+        if runs and module.training and (writes := self.group.pace.forward(self.name)):
             checks.say(self.group.said, checks.no_steps(f"weights were written {writes} times", self.group.pace.follows))
         if (module.training or self.group.in_eval) and self.group.sensing and output is not None:
-            if tracing:
+            if compiling:
                 self.sense_traced(output)
-            elif _graph_task() == -1:
+            elif runs:
                 aside(self.sense, output)
 
     def sense(self, output: Any) -> None:
         """Add the spikes in `output` to the sum of this update; nothing leaves the device."""
         spikes = spikes_in(self.adapter, self.module, output, self.name)
+        if not tracing.has_values(spikes):
+            return
         self.sum.add(spikes)
         if self.group.answers.watching:
             self.group.answers.mark(output, self.name)
@@ -188,6 +192,8 @@ class Layer:
 
     def sense_traced(self, output: Any) -> None:
         """The same within a compiled forward."""
+        if self.deaf():
+            return
         spikes = spikes_in(self.adapter, self.module, output, self.name)
         self.trace(spikes.device, tuple(int(size) for size in spikes.shape[1:]) if self.limited else ())
         self.sum.add_traced(spikes)
@@ -205,6 +211,11 @@ class Layer:
         for layer in self.group.layers:
             layer.threshold.prepare(layer.module)
         self.threshold.settle(self.module, device)
+
+    @while_tracing
+    def deaf(self) -> bool:
+        """Whether nothing is sensed in what is compiled."""
+        return tracing.within_compiler()
 
     @while_tracing
     def trace(self, device: torch.device, shape: tuple[int, ...]) -> None:

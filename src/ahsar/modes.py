@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import torch
 from torch.utils._python_dispatch import _pop_mode, _push_mode
 
+from . import tracing
+
 Result = TypeVar("Result")
 # private, all of it; a torch without it shows our operations to modes
 _dispatch = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 0)
 _function = getattr(torch._C, "_len_torch_function_stack", lambda: 0)
-_Key: Any = torch._C._TorchDispatchModeKey
-_TRACERS = (_Key.FAKE, _Key.FUNCTIONAL, _Key.PROXY)
 
 
 def watched() -> bool:
@@ -26,7 +26,7 @@ def watched() -> bool:
 
 def aside(function: Callable[..., Result], *args: Any) -> Result:
     """Call a function that no mode shall see, but for those that trace: to them tensors are what the mode makes of them."""
-    if not watched() or any(torch._C._get_dispatch_mode(key) is not None for key in _TRACERS):
+    if not watched() or tracing.under_way():
         return function(*args)
     modes: list[Any] = [_pop_mode() for _ in range(_dispatch())]
     try:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import tracing
 from ..modes import aside
 from .stand_in import version_of
 
@@ -29,7 +30,9 @@ class Memory:
 
     def keep(self, scaled: Any, source: Any) -> None:
         """Keep it, if it is a tensor that lasts."""
-        if isinstance(scaled, Tensor) and lasts(scaled) and lasts(source) and not torch.is_inference_mode_enabled():
+        if tracing.under_way() or torch.is_inference_mode_enabled():
+            return
+        if isinstance(scaled, Tensor) and lasts(scaled) and lasts(source):
             self._scaled, self._source, self._stamp = scaled, source, _stamp(source)
 
     def __reduce__(self) -> Any:

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import tracing
+from ..errors import ExportError
 from ..functional import scale_threshold
 from ..modes import aside
 from .attribute import find_attribute, home_of, tensor_of
@@ -70,7 +72,7 @@ class ShadowThreshold(Threshold):
 
     def _behind(self, module: nn.Module) -> Any:
         """What the module keeps under the attribute, also while it is shadowed."""
-        if self._shadow is None:
+        if self._shadow is None or not self._shadow.within(home_of(module, self.attribute)):
             return find_attribute(module, self.attribute)
         previous = self._shadow.previous
         return getattr(type(module), self.attribute) if previous is Absent else previous
@@ -132,9 +134,20 @@ class ShadowThreshold(Threshold):
             effective = self.effective(module, self._place(module, args) if self.follows else None)
             value = self._around(self._behind(module), effective)
             if self._shadow is None:
-                self._shadow = StandIn(home_of(module, self.attribute), self.attribute)
+                self._shadow = StandIn(self._home(module, effective), self.attribute)
             self._shadow.put(value, effective)
             self._depth += 1
+
+    def _home(self, module: nn.Module, effective: Tensor) -> dict[str, Any]:
+        """Where the scaled threshold is put. torch.fx takes what lies among buffers for what lies there when its graph runs."""
+        if not tracing.by_proxies():
+            return home_of(module, self.attribute)
+        if effective.requires_grad:
+            raise ExportError(
+                f"layer {self.name!r} learns its threshold, and torch.fx would take the scaled one for a constant: bake() the "
+                f"model first, {tracing.OR_A_COPY}"
+            )
+        return module.__dict__
 
     def _place(self, module: nn.Module, args: Any) -> torch.device | None:
         stays = getattr(self._inside(self._behind(module)), "ndim", 0) > 0  # with dimensions it is where its user put it

@@ -29,6 +29,10 @@ class StandIn:
         self._home[self._attribute] = self.value = value
         self.threshold, self._version = threshold, version_of(threshold)
 
+    def within(self, home: dict[str, Any]) -> bool:
+        """Whether it is an entry of this dictionary."""
+        return self._home is home
+
     def found(self) -> Any:
         """What is there now."""
         return self._home.get(self._attribute, Absent)
