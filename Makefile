@@ -20,11 +20,12 @@ HAS_TESTS := $(VENV)/.has-tests
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-frameworks test-versions lint wheel bench clean
+.PHONY: help demo test test-full test-frameworks test-versions lint wheel bench clean
 
 help:
 	@echo "make demo    install the lab and compare AHSAR with its baseline on scikit-learn's digits"
 	@echo "make test    install the test extras, then ruff, import-linter, pyright and pytest (PYTEST_ARGS=...)"
+	@echo "make test-full   the fuzzers with 50 times as many examples, new ones at each run"
 	@echo "make test-frameworks   the adapters' tests with each framework alone, as it wants its environment"
 	@echo "make test-versions     the core and the adapters on other versions of Python, PyTorch and SpikingJelly"
 	@echo "make lint    ruff, import-linter and pyright alone"
@@ -38,6 +39,10 @@ demo: $(HAS_LAB)
 # Two workers of one thread each: tests/conftest.py holds the thread counts.
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+# The fuzzers of tests/fuzz, with new examples at each run and 50 times as many: hours.
+test-full: $(HAS_TESTS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --timeout 0 --hypothesis-profile full tests/fuzz $(PYTEST_ARGS)
 
 # The time-consuming rest: each framework alone, and other versions of Python, PyTorch and SpikingJelly (noxfile.py).
 test-frameworks test-versions: $(HAS_TESTS)

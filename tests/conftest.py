@@ -17,8 +17,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ.setdefault("AHSAR_CACHE", str(ROOT / ".pytest_cache" / "ahsar"))
 
-# No deadline: the first example pays for imports. Fixed examples in CI, new ones at every developer's run.
-settings.register_profile("ahsar", deadline=None, derandomize=bool(os.environ.get("CI")))
+# No deadline: the first example pays for imports. The same examples at every run, so that none fails by chance;
+# `make test-full` draws new ones, and many more of tests/fuzz.
+settings.register_profile("ahsar", deadline=None, derandomize=True, database=None)
+settings.register_profile("full", deadline=None, database=None, print_blob=True)
 settings.load_profile("ahsar")
 
 

@@ -22,6 +22,7 @@ class Ends(nn.Module):
 
     def __init__(self, returns: Callable[[Any], Any], first: nn.Module | None = None, last: nn.Module | None = None):
         super().__init__()
+        torch.manual_seed(0)  # a net whose first layer is too quiet, so that its scale moves
         self.returns = returns
         self.into, self.between = nn.Linear(models.FEATURES, 12), nn.Linear(12, models.CLASSES)
         self.first, self.last = first or models.StepLIF(), last or models.StepLIF()
@@ -133,6 +134,24 @@ def test_a_net_of_answers_alone_is_not_regulated_and_says_so() -> None:
     with pytest.warns(UserWarning, match="nothing is regulated: .*'1' since its spikes are the model's answer"):
         step(model, homeostat, lambda: model(X.expand(2, *X.shape)))
     assert homeostat.scales == {"1": 1.0} and model[1].firing_level == 1.0
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_where_all_layers_that_run_are_the_answer_a_spare_one_is_not_missed(calibrated: bool) -> None:
+    model = nn.Sequential(nn.Linear(models.FEATURES, 3), models.LIF())
+    model.register_module("spare", nn.Module())
+    spare = model.spare.layer = models.LIF()  # type: ignore[union-attr]
+    model.spare.forward = lambda x: x  # type: ignore[union-attr]
+    homeostat, x = ahsar.attach(model), X.expand(2, *X.shape)
+    with pytest.warns(UserWarning, match="layer 'spare.layer' has not run"):
+        if calibrated:
+            homeostat.calibrate([x])
+        for _ in range(3):
+            step(model, homeostat, lambda: model(x))
+    assert list(homeostat.left_alone) == ["1"] and homeostat.scales == {"spare.layer": 1.0}
+    spare(torch.zeros(2, 5, 3))
+    homeostat.step()
+    assert homeostat.scales["spare.layer"] < 1.0
 
 
 def test_what_cannot_be_told_is_said() -> None:

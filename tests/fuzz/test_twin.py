@@ -1,0 +1,23 @@
+"""In any order of a user's actions an attached net does what its twin does, whose thresholds someone multiplies by hand."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from .machine import Machine
+from .nets import FRAMEWORKS
+
+# drawing a net takes as long as running it, and some frameworks cannot run in every dtype
+SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+
+
+def examples(share: int) -> int:
+    """How many to try: `share` of some 200, and 50 times as many with `--hypothesis-profile full`."""
+    return share * (50 if settings.get_current_profile_name() == "full" else 1)
+
+
+@pytest.mark.parametrize("framework", [name for name, cases in FRAMEWORKS.items() if cases])
+def test_any_order_of_actions(framework: str) -> None:
+    machine = type("Machine", (Machine,), {"framework": framework})
+    limits = settings(max_examples=examples(22), stateful_step_count=12, suppress_health_check=SLOW)
+    run_state_machine_as_test(machine, settings=limits)
