@@ -17,6 +17,7 @@ from .errors import (
     WorkloadError,
 )
 from .homeostat import Homeostat
+from .travel import scales_in
 
 __version__ = "0.1.0"
 
@@ -37,4 +38,5 @@ __all__ = [
     "attached",
     "discover",
     "register_adapter",
+    "scales_in",
 ]
