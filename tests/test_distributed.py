@@ -1,5 +1,6 @@
 """Processes with unequal shards regulate as one process does with their union; what differs between them is refused."""
 
+import copy
 import os
 import re
 from contextlib import nullcontext
@@ -118,6 +119,23 @@ def shard_fully(model: nn.Module) -> nn.Module:
     return model
 
 
+def travel(wrap: Any, model: nn.Module) -> list[dict[str, float]]:
+    """Scales as weights of a wrapped model carry them, those behind further steps, and those once the weights are back."""
+    homeostat = ahsar.attach(model, config=MOVING)
+    parallel = wrap(model)
+
+    def step(number: int) -> dict[str, float]:
+        parallel(models.batch(number)[0])
+        homeostat.step()
+        return homeostat.scales
+
+    step(0)
+    weights = copy.deepcopy(parallel.state_dict())
+    carried, later = ahsar.scales_in(weights), [step(number) for number in (1, 2)][-1]
+    parallel.load_state_dict(weights)
+    return [{name.removeprefix("module."): scale for name, scale in carried.items()}, later, homeostat.scales]
+
+
 def refusal(call: Any, *arguments: Any) -> str:
     try:
         call(*arguments)
@@ -188,6 +206,7 @@ def work(early: list[Homeostat]) -> dict[str, Any]:
     results["ddp"] = train(ddp, models.build("spikingjelly"))
     results["no_sync"] = train(ddp, models.build("spikingjelly"), accumulate_gradients=True)
     results["wrapped"] = list(ahsar.attach(ddp(models.build())).scales)
+    results["travel"] = [travel(ddp, models.build("buffer")), travel(shard_fully, vector_net())]
     results["fsdp"] = train(shard_fully, vector_net())
     results["fsdp first"] = train(shard_fully, vector_net(), late=True)
     return results
@@ -258,6 +277,12 @@ def test_a_process_group_may_come_after_attach(ranks: list[dict[str, Any]]) -> N
     for rank in ranks:
         same(rank["late group"][0], alone.scales)
         same(rank["late group"][1], alone.rates)
+
+
+def test_weights_of_wrapped_models_carry_their_scales(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        for carried, later, back in rank["travel"]:
+            assert carried == back != later and len(back) == 2
 
 
 TOLD = {

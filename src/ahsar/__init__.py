@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         WorkloadError,
     )
     from .homeostat import Homeostat
+    from .travel import scales_in
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,7 @@ __all__ = [
     "attached",
     "discover",
     "register_adapter",
+    "scales_in",
 ]
 
 # where each name is defined; errors, which are most, stand in a file of their own
@@ -55,6 +57,7 @@ _HOMES = dict.fromkeys(__all__, "errors") | {
     "attached": "attaching",
     "discover": "discovery",
     "register_adapter": "adapters",
+    "scales_in": "travel",
 }
 
 

@@ -25,7 +25,13 @@ class Copier:
         copied = kind.__deepcopy__(self.module, memo)
         memo[id(self.module)] = copied
         stores = {name: hooks for name, hooks in self.module.__dict__.items() if "_hooks" in name}
-        numbers = {number for hooks in stores.values() for number, hook in hooks.items() if package_of(hook) == __package__}
+        # PyTorch wraps hooks on loading
+        numbers = {
+            number
+            for hooks in stores.values()
+            for number, hook in hooks.items()
+            if package_of(getattr(hook, "hook", hook)) == __package__
+        }
         for name, hooks in stores.items():
             # first all of them: the handles that remove hooks hold these dictionaries, and a hook of ours its handles
             memo[id(hooks)] = copied.__dict__.setdefault(name, OrderedDict())

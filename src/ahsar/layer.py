@@ -16,6 +16,7 @@ from .modes import aside
 from .pace import Pace
 from .spikes import Sum, inline_only, spikes_in, while_tracing
 from .state import Sums
+from .travel import Carrier
 
 # Activation checkpointing runs forward again inside backward; private, so a torch without it senses such layers twice,
 # which changes no rate.
@@ -35,6 +36,7 @@ class Group:
         said: what its user was warned of.
         pace: whether steps keep pace with training.
         homeostat: whose layers these are; for `ahsar.attached`, and so that a copy of the model has its own. No hook asks it.
+        receive: takes the name of a layer whose weights are loaded, and the scale that came with them, or None.
     """
 
     def __init__(self) -> None:
@@ -46,6 +48,7 @@ class Group:
         self.said: set[str] = set()
         self.pace = Pace()
         self.homeostat: Any = None
+        self.receive: Any = None
 
     def idle(self) -> bool:
         """Whether no layer was heard since the last update. What was compiled for a GPU counts: a look would make it wait."""
@@ -119,6 +122,7 @@ class Layer:
         name: qualified name in the model.
         module: the spiking module.
         threshold: the writer of its threshold.
+        scale: the factor on it, > 0, 0-d or a number.
         sum: what was sensed since the last update.
         fired: whether the layer ever ran in a training forward.
         ceiling: the highest rate it can reach.
@@ -131,6 +135,7 @@ class Layer:
         self.threshold.name = name
         self.limited = adapter.ceiling is not unlimited
         self.sum = Sum(adapter.binary(module), adapter.graded(module), is_own(module))
+        self.scale: Tensor | float = 1.0
         self.fired = False
         self.ceiling = 1.0
         self.handles: list[Any] = []  # each has a remove()
@@ -144,6 +149,7 @@ class Layer:
         self.handles.append(self.module.register_forward_pre_hook(self.before))
         self.handles.append(self.module.register_forward_hook(self.after, always_call=True))
         self.handles.append(tracing.Unscriptable(self.module, self.name))
+        self.handles += Carrier(self).hook(self.module)
         if hasattr(type(self.module), "__deepcopy__"):
             self.handles.append(Copier(self.module))
 

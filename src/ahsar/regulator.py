@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checks, controller, distributed, warned
+from . import checks, controller, distributed, travel, warned
 from .answers import ANSWER
 from .config import Config
 from .controller import Scales
@@ -33,6 +33,7 @@ class Regulator:
 
     def __init__(self, group: Group, config: Config, device: torch.device, scales: Scales):
         self.group, self.config, self.scales = group, config, scales
+        group.receive = self.receive
         self.state = initial([layer.name for layer in group.layers], device)
         self.paused = False
         self._counts: tuple[list[int], Tensor] | None = None
@@ -193,7 +194,8 @@ class Regulator:
         for i, (layer, factor) in enumerate(zip(layers, new.scale.unbind(), strict=True)):
             # a scale held at 1 leaves the layer alone: bit-exact for learnable thresholds too
             neutral = held is not None and numbers[i] == 1.0
-            layer.threshold.write(layer.module, None if neutral else numbers[i] if layer.threshold.host else factor)
+            layer.scale = numbers[i] if neutral or layer.threshold.host else factor
+            layer.threshold.write(layer.module, None if neutral else layer.scale)
 
     def sense_when_due(self) -> None:
         """Have the next forwards sensed, or not, as the interval says; none while paused."""
@@ -227,6 +229,17 @@ class Regulator:
             self.group.answers.remove()
         self._leave_alone(news)
         self.take(new, sums, saved["arrivals"])
+
+    def receive(self, name: str, scale: float | None) -> None:
+        """Have a layer at the scale that its weights were saved at; None: they were loaded without one."""
+        now = self.state.by_name(self.state.scale)[name]
+        if scale is None:
+            checks.say(self.group.said, travel.without_scales(name, now) if now != 1.0 else {})
+        elif scale != now and self.state.held is not None:
+            checks.say(self.group.said, travel.held(name, scale, now))
+        elif scale != now:  # else all is as it is, whatever was loaded first: the controller's state knows more
+            with torch.inference_mode(False):
+                self.become(travel.settled(self.state, name, scale))
 
     def take(self, new: ControllerState, sums: Sums, arrivals: Sequence[str]) -> None:
         """Go on from a state, from what was sensed beside it and from the layers that ran."""

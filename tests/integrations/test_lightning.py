@@ -198,6 +198,21 @@ def test_a_fresh_process_evaluates_with_the_scales_of_the_checkpoint(callback_of
     assert callback.homeostat.steps == 36 and callback.homeostat.epochs == 6
 
 
+def test_a_module_that_attaches_itself_has_the_scales_of_the_checkpoint(callback_of: Any, tmp_path: Path) -> None:
+    callback, module = callback_of(), module_of(L)
+    fit(callback, tmp_path, module=module).save_checkpoint(tmp_path / "all.ckpt")
+
+    class Attached(type(module)):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scaled = ahsar.attach(self)
+
+    again = Attached.load_from_checkpoint(tmp_path / "all.ckpt", weights_only=True)
+    assert again.scaled.scales == callback.homeostat.scales
+    x = models.batch(7)[0]
+    assert torch.equal(again.eval().model(x), module.eval().model(x))
+
+
 def test_a_callback_takes_up_the_checkpoint_of_another_module_than_its_last(callback_of: Any, tmp_path: Path) -> None:
     first = callback_of()
     trainer = fit(first, tmp_path)
