@@ -9,6 +9,9 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
+import pytest
+import torch
+
 from ahsar.lab.spec import population, workload
 from ahsar.lab.study import cells
 
@@ -98,6 +101,27 @@ def test_readme_python_compiles() -> None:
     assert blocks("python")
     for number, block in enumerate(blocks("python")):
         compile(block, f"documents, python block {number + 1}", "exec")
+
+
+NUMBER = re.compile(r"\d+\.\d+")
+
+
+def test_the_first_example_runs_and_prints_what_stands_below_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rates may differ in their last digits from processor to processor."""
+    pytest.importorskip("snntorch")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code, shown = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    assert len(code.splitlines()) <= 18
+    with torch.random.fork_rng():
+        exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert NUMBER.sub("", printed) == NUMBER.sub("", shown)
+    found, wanted = (list(map(float, NUMBER.findall(each))) for each in (printed, shown))
+    assert found == pytest.approx(wanted, abs=0.03)
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
 
 
 def test_links_lead_somewhere() -> None:

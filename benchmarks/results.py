@@ -1,7 +1,7 @@
-"""Keep results and show them: copy a finished comparison to docs/results, and fill the README's tables from there.
+"""Keep results and show them: copy a finished study to docs/results, and fill the tables of the documents from there.
 
-python -m benchmarks.readme keep runs/digits        # docs/results/digits
-python -m benchmarks.readme fill                    # the README, between its <!-- ... --> marks
+python -m benchmarks.results keep runs/digits        # docs/results/digits
+python -m benchmarks.results fill                    # README.md and docs/results.md, between their <!-- ... --> marks
 """
 
 import argparse
@@ -15,10 +15,12 @@ from ahsar.lab.report.comparison.summary import markdown
 from ahsar.lab.report.comparison.words import findings, headline
 from ahsar.lab.report.matrix import tables, words
 from ahsar.lab.report.population import page as nets
-from ahsar.lab.report.text import count, markdown_table, speedup, times
+from ahsar.lab.report.text import arm_name, count, markdown_table, mean_gap, speedup, times
+from ahsar.lab.results.records import is_rival
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
+FILLED = (ROOT / "README.md", ROOT / "docs" / "results.md")
 
 
 def keep(folder: Path) -> Path:
@@ -68,6 +70,28 @@ def population(name: str) -> str:
     command = json.loads((RESULTS / name / "population-about.json").read_text(encoding="utf-8"))["command"]
     said = "\n".join(f"- {text}" for text in nets.findings(found))
     return f"`{command}`: {nets.headline(found)}\n\n{markdown_table(list(nets.HEADER), nets.arm_rows(found))}\n{said}\n"
+
+
+def short(name: str) -> str:
+    """Four rows of a population: the untouched nets, AHSAR, the best single constant and the best rival."""
+    found = json.loads((RESULTS / name / "population.json").read_text(encoding="utf-8"))
+    arms = found["arms"]
+    rivals = [arm for arm in arms if is_rival(arm)]
+    best = max(rivals, key=lambda arm: arms[arm]["against_baseline"]["mean"], default=None)
+    names = {"baseline": "untouched", "ahsar": "ahsar", found["best_constant"]: "best single constant", best: "best rival"}
+    lines = [
+        [
+            said if arm in ("baseline", "ahsar") else f"{said}: {arm_name(arm)}",
+            str(arms[arm]["nets"]),
+            f"{arms[arm]['test']['mean']:.3f}",
+            "" if arm == "baseline" else mean_gap(arms[arm]["against_baseline"]),
+            "" if arm == "baseline" else f"{arms[arm]['better']} : {arms[arm]['worse']}",
+            f"{arms[arm]['rate']:.2f}",
+        ]
+        for arm, said in names.items()
+        if arm is not None
+    ]
+    return markdown_table(["", "nets", "final test", "against untouched", "better : worse", "firing rate"], lines)
 
 
 def matrix(name: str) -> str:
@@ -144,11 +168,16 @@ def _ratio(row: dict) -> str:
 
 
 def filled(text: str) -> str:
-    """The README with every marked stretch made anew."""
+    """A document with every marked stretch made anew."""
 
     def replace(match: re.Match[str]) -> str:
         kind, _, name = match[1].partition(":")
-        made = {"results": lambda: results(name), "matrix": lambda: matrix(name), "population": lambda: population(name)}
+        made = {
+            "results": lambda: results(name),
+            "matrix": lambda: matrix(name),
+            "population": lambda: population(name),
+            "short": lambda: short(name),
+        }
         body = {**made, "constants": constants, "overhead": overhead, "compiled": compiled}[kind]()
         return f"<!-- {match[1]} -->\n{body}<!-- /{match[1]} -->"
 
@@ -156,7 +185,7 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Keep results and show them in the README.")
+    parser = argparse.ArgumentParser(description="Keep results and show them in the documents.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("fill")
     commands.add_parser("keep").add_argument("folders", type=Path, nargs="+")
@@ -167,8 +196,8 @@ def main() -> None:
             kept = next((of_kind for about, of_kind in kinds.items() if (folder / about).exists()), keep)
             print(kept(folder))
     else:
-        readme = ROOT / "README.md"
-        readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")
+        for path in FILLED:
+            path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
