@@ -97,12 +97,6 @@ def test_readme_uses_only_checked_languages() -> None:
         assert set(fences) <= {"bash", "python", "text", "bibtex"}, file
 
 
-def test_readme_python_compiles() -> None:
-    assert blocks("python")
-    for number, block in enumerate(blocks("python")):
-        compile(block, f"documents, python block {number + 1}", "exec")
-
-
 NUMBER = re.compile(r"\d+\.\d+")
 
 
