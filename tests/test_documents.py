@@ -66,6 +66,8 @@ def surroundings(code: str) -> dict[str, Any]:
     x, y = torch.rand(16, 8), torch.randint(3, (16,))
 
     def train(model: nn.Module, optimizer: torch.optim.Optimizer = optimizer) -> None:
+        for neuron in (module for module in model.modules() if hasattr(module, "v_threshold")):
+            neuron.reset()  # type: ignore[operator]
         optimizer.zero_grad()
         cross_entropy(model(x), y).backward()
         optimizer.step()
