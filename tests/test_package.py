@@ -46,7 +46,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built without a network, by way of the source distribution as a release is."""
     out = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, ROOT)
-    assert len(list(out.glob("ahsar-*.tar.gz"))) == 1
+    (source,) = out.glob("ahsar-*.tar.gz")
+    assert source.stat().st_size < 2**20
     (built,) = out.glob("ahsar-*.whl")
     return built
 
