@@ -29,8 +29,9 @@ def scatter(numbers: dict[str, Any], path: Path) -> Path:
         numbers: as `numbers.combined` gives it.
     """
     arms = [arm for arm in numbers["arms"] if arm != "baseline"]
-    rows = max(1, math.ceil(len(arms) / _COLUMNS))
-    made, axes = figure(_COLUMNS, rows, width=11.0, height=0.5 + 2.6 * rows, sharex=True, sharey=True)
+    columns = max(1, min(_COLUMNS, len(arms)))
+    rows = max(1, math.ceil(len(arms) / columns))
+    made, axes = figure(columns, rows, width=0.6 + 2.6 * columns, height=0.5 + 2.6 * rows, sharex=True, sharey=True)
     for ax, arm in zip(axes, arms, strict=False):
         pairs = [
             (net["arms"]["baseline"]["test"], net["arms"][arm]["test"])
