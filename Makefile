@@ -20,7 +20,7 @@ HAS_TESTS := $(VENV)/.has-tests
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-full test-frameworks test-versions lint wheel bench clean
+.PHONY: help demo docs test test-full test-frameworks test-versions lint wheel bench clean
 
 help:
 	@echo "make demo    install the lab and compare AHSAR with its baseline on scikit-learn's digits"
@@ -29,6 +29,7 @@ help:
 	@echo "make test-frameworks   the adapters' tests with each framework alone, as it wants its environment"
 	@echo "make test-versions     the core and the adapters on other versions of Python, PyTorch and SpikingJelly"
 	@echo "make lint    ruff, import-linter and pyright alone"
+	@echo "make docs    build the documentation as a site in build/site"
 	@echo "make wheel   build dist/ahsar-*.whl"
 	@echo "make bench   measure what being attached costs per step"
 	@echo "make clean   remove what builds and tests left (not $(VENV))"
@@ -52,6 +53,11 @@ lint: $(HAS_TESTS)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+
+# The documentation as a site, in build/site; any warning is an error.
+docs: $(HAS_TESTS)
+	$(INSTALL) ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: $(CREATED)
 	$(PIP) wheel -qq --no-deps --wheel-dir dist .

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import ahsar
+from ahsar.adapters import unregister
 from tests import models
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,8 +87,8 @@ def surroundings(code: str) -> dict[str, Any]:
     return names
 
 
-# other packages' own: scripting in PyTorch, nirtorch's way to a graph
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+# other packages' own: scripting in PyTorch, nirtorch's way to a graph, Lightning's way through PyTorch's trees
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
 def test_a_block_runs(example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = str(example.parsed)
@@ -98,7 +99,7 @@ def test_a_block_runs(example: Example, tmp_path: Path, monkeypatch: pytest.Monk
         if package in code and importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
     monkeypatch.chdir(tmp_path)
-    names = surroundings(code)
+    names = {} if "import torch\n" in code else surroundings(code)  # a tutorial brings all it needs
     if "Trainer(" in code:
         names["Trainer"] = pytest.importorskip("lightning.pytorch").Trainer
     if "accelerator." in code:
@@ -107,8 +108,12 @@ def test_a_block_runs(example: Example, tmp_path: Path, monkeypatch: pytest.Monk
         torch.save(names["model"].state_dict(), "best.pt")
     example.document.namespace.clear()
     example.document.namespace.update(names)
-    with contextlib.redirect_stdout(None):
-        example.evaluate()
+    with contextlib.redirect_stdout(None), torch.random.fork_rng():
+        try:
+            example.evaluate()
+        finally:
+            if "class MyNeuron" in code:
+                unregister(example.document.namespace["MyNeuron"])
 
 
 def test_all_blocks_are_found() -> None:

@@ -235,7 +235,8 @@ def track(variance: float, weight: float, change: float, beta: float) -> tuple[f
     hardly touches (von Neumann, 1941). The scalar twin of `smooth`.
 
     Args:
-        variance, weight: the state; both 0 at the start.
+        variance: half the mean square so far; 0 at the start.
+        weight: of all changes so far, in [0, 1); 0 at the start.
         change: the metric less the one before, finite.
         beta: smoothing per epoch, in [0, 1).
     """
