@@ -141,14 +141,14 @@ def test_data_parallel_is_refused() -> None:
 def test_a_threshold_that_cannot_be_scaled_is_refused(make: Any, value: float) -> None:
     model = nn.Sequential(models.LIF(), models.LIF(make(value)))
     before = traces(model)
-    with pytest.raises(AttachError, match=r"layer '1' \(LIF\): threshold .* is not above rest.*layers="):
+    with pytest.raises(AttachError, match=r"layer '1': its threshold, .*, is not finite and above rest \(0\).*layers="):
         ahsar.attach(model)
     assert traces(model) == before
     ahsar.attach(model, layers=["0"])  # the cure works
 
 
 def test_one_bad_threshold_among_many_is_refused() -> None:
-    with pytest.raises(AttachError, match="layer '0'"):
+    with pytest.raises(AttachError, match=r"layer '0': 1 of its 3 thresholds, the least of them 0 at \[1\], is not"):
         ahsar.attach(nn.Sequential(models.LIF(torch.tensor([1.0, 0.0, 1.0]))))
 
 

@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from . import controller
+from . import controller, verdict
 from .config import Config, given
 from .controller import Scales
-from .discovery import Found, Selection, select
+from .discovery import Selection, select
 from .errors import AhsarError, AttachError
 from .following import innermost
 from .homeostat import Homeostat
@@ -63,18 +63,20 @@ def attach(
     constants = given(config, "attach()")
     if not callable(scales):
         raise AttachError(f"attach(): scales is a {type(scales).__name__}, not a function of the state and the constants")
-    if isinstance(model, nn.DataParallel) or any(isinstance(m, nn.DataParallel) for m in nn.Module.modules(model)):
-        raise AttachError(
-            "nn.DataParallel replicates modules in every forward, so rates sensed in the replicas are lost: "
-            "use torch.nn.parallel.DistributedDataParallel"
-        )
-    if layers_of(model):
-        raise AttachError("this model, or a part of it, is attached already: call detach() or bake() on its Homeostat first")
+    if (refusal := verdict.refusal_of_model(model)) is not None:
+        raise AttachError(refusal)
     chosen = select(model, layers)
-    _refuse_compiled(model, chosen)
+    if refused := verdict.refusals(model, chosen):
+        raise AttachError(_sentence(refused))
     group = Group()
     for item in chosen:
-        _build(item, group, compile)
+        assert item.adapter is not None
+        try:
+            Layer(item.name, item.module, item.adapter, group, compile)
+        except AhsarError as error:
+            raise AttachError(f"layer {item.name!r}: {error}") from error
+    if layers is None:
+        group.too_high = verdict.too_high(chosen)
     homeostat = Homeostat(model, constants, group, scales)
     if compile:
         _guard_hooks()
@@ -105,18 +107,12 @@ def attached(model: nn.Module) -> Homeostat | None:
     return layers[0].group.homeostat if layers else None
 
 
-def _refuse_compiled(model: nn.Module, chosen: list[Found]) -> None:
-    """Hooks that come after the compiler never fire. What is compiled elsewhere in the model does no harm."""
-    # by name: importing torch._dynamo takes seconds
-    modules = nn.Module.modules(model)
-    compiled = [m for m in modules if m._compiled_call_impl is not None or type(m).__name__ == "OptimizedModule"]
-    inside = {part for module in compiled for part in nn.Module.modules(module)}
-    late = [item.name for item in chosen if item.module in inside]
-    if late:
-        raise AttachError(
-            f"layer {', '.join(map(repr, late))} is in a compiled model, where hooks added now never fire: attach first, then "
-            "call torch.compile(model) or model.compile()"
-        )
+def _sentence(refused: dict[str, str]) -> str:
+    """Layers and why they are refused; those of one reason together."""
+    names: dict[str, list[str]] = {}
+    for name, reason in refused.items():
+        names.setdefault(reason, []).append(repr(name))
+    return "; ".join(f"layer {', '.join(alike)}: {reason}" for reason, alike in names.items())
 
 
 def _guard_hooks() -> None:
@@ -126,22 +122,3 @@ def _guard_hooks() -> None:
     if settings.skip_nnmodule_hook_guards:
         settings.skip_nnmodule_hook_guards = False
         torch.compiler.reset()
-
-
-def _build(item: Found, group: Group, compile: bool) -> None:
-    """Add a layer to the group, not hooked yet."""
-    assert item.adapter is not None
-    try:
-        layer = Layer(item.name, item.module, item.adapter, group, compile)
-        value = layer.threshold.value(item.module)
-    except AhsarError as error:
-        raise AttachError(f"layer {item.name!r}: {error}") from error
-    above_rest = value - layer.threshold.rest
-    if above_rest.is_meta:  # nothing to look at yet
-        return
-    if not bool(((above_rest > 0) & torch.isfinite(above_rest)).all()):
-        raise AttachError(
-            f"layer {item.name!r} ({type(item.module).__name__}): threshold {value.tolist()} is not above rest "
-            f"({layer.threshold.rest:g}), so it cannot be scaled; give a positive threshold, register the class with rest=, "
-            "or leave the layer out with layers="
-        )

@@ -91,6 +91,15 @@ def no_spikes(names: Sequence[str]) -> dict[str, str]:
     }
 
 
+def too_high(reasons: Mapping[str, str]) -> dict[str, str]:
+    """Layers whose threshold says that they shall never fire, each with a warning."""
+    return {
+        f"high {name}": f"layer {name!r} is left alone: {reason}. If it is a readout, all is well: leave it out with layers=. "
+        'If it should fire, mend its threshold; layers="all", or its name, has it regulated as it is'
+        for name, reason in reasons.items()
+    }
+
+
 def out_of_reach(ceilings: Mapping[str, float], config: Config) -> dict[str, str]:
     """Layers that by construction cannot fire often enough, each with a warning; `ceilings`: highest rate by name."""
     low = config.set_point * config.band[0]

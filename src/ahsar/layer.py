@@ -32,6 +32,7 @@ class Group:
         in_eval: whether those in eval mode are sensed too.
         arrivals: names of the layers that ran, in the order of their first forward.
         answers: whose spikes are the model's answer; watches until the first update.
+        too_high: layers that are left alone by the first update because of their threshold, with the reason.
         left_alone: layers that are not regulated, with the reason.
         said: what its user was warned of.
         pace: whether steps keep pace with training.
@@ -44,6 +45,7 @@ class Group:
         self.sensing, self.in_eval = True, False
         self.arrivals: list[str] = []
         self.answers = Answers()
+        self.too_high: dict[str, str] = {}
         self.left_alone: dict[str, str] = {}
         self.said: set[str] = set()
         self.pace = Pace()

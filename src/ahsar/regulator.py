@@ -148,12 +148,14 @@ class Regulator:
 
     def _without(self, now: ControllerState, answers: set[str] | None, mute: set[str]) -> ControllerState:
         """Leave the layers alone whose spikes are the model's answer, as a rate that carries it is not to be regulated, and
-        those that give no spikes.
+        those that give no spikes, or are not meant to.
         """
         if answers is None:
             checks.say(self.group.said, checks.answers_untold())
-        reasons = dict.fromkeys(sorted(mute), NO_SPIKES) | dict.fromkeys(sorted(answers or ()), ANSWER)
+        never = {name: reason for name, reason in self.group.too_high.items() if name in now.names}
+        reasons = dict.fromkeys(sorted(mute), NO_SPIKES) | never | dict.fromkeys(sorted(answers or ()), ANSWER)
         checks.say(self.group.said, checks.no_spikes([name for name in reasons if reasons[name] == NO_SPIKES]))
+        checks.say(self.group.said, checks.too_high({name: why for name, why in never.items() if reasons[name] == why}))
         if set(now.names) <= reasons.keys():
             checks.say(self.group.said, checks.nothing_left({name: reasons[name] for name in now.names}))
             return controller.hold(now, 1.0)

@@ -9,6 +9,7 @@ from ahsar.cli.console import console
 from ahsar.cli.inspect import build_model
 from ahsar.errors import ExportError
 from ahsar.files import replacing
+from ahsar.verdict import in_words
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,7 +26,7 @@ def bake(
     target = out or checkpoint.with_name(f"{checkpoint.stem}.baked{checkpoint.suffix}")
     baked = bake_checkpoint(checkpoint, model, target, nir, input_shape)
     for name, threshold in baked["thresholds"].items():
-        console().print(f"{name}  threshold {threshold if isinstance(threshold, float) else threshold.tolist()}")
+        console().print(f"{name}  threshold {threshold if isinstance(threshold, float) else in_words(threshold)}")
     console().print(f"baked: {target}" + (f"; NIR: {nir}" if nir else ""))
 
 

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from torch import Tensor, nn
+from torch import nn
 
 from ahsar.adapters import Adapter
 from ahsar.answers import ANSWER, Answers
 from ahsar.cli.console import console
-from ahsar.discovery import discover
-from ahsar.errors import AttachError, DataError
+from ahsar.discovery import Found, discover
+from ahsar.errors import AhsarError, AttachError, DataError
+from ahsar.verdict import in_words, refusal_of_model, refusals, too_high
 
 
 def inspect(
@@ -30,7 +31,9 @@ def inspect(
 
 @dataclass(frozen=True)
 class Row:
-    """One known layer: `threshold` and `shape` are "" where it is skipped, `output` where no input was given."""
+    """One known layer: `threshold` and `shape` are "" where it has none, `output` where no input was given; `refused`: `attach`
+    is an error, unless it leaves this layer out.
+    """
 
     name: str
     kind: str
@@ -39,6 +42,7 @@ class Row:
     shape: str
     output: str
     skipped: str
+    refused: bool = False
 
 
 def inspect_target(target: str, input_shape: str | None = None) -> list[Row]:
@@ -50,7 +54,8 @@ def inspect_target(target: str, input_shape: str | None = None) -> list[Row]:
     """
     model = build_model(target)
     shapes, answers = ({}, set()) if input_shape is None else _forward(model, input_shape)
-    rows = [_row(item, shapes, answers) for item in discover(model)]
+    found = discover(model)
+    rows = [_row(item, shapes, why) for item, why in zip(found, _reasons(model, found, answers), strict=True)]
     if not rows:
         seen = ", ".join(sorted({type(module).__name__ for module in nn.Module.modules(model)}))
         raise AttachError(
@@ -105,27 +110,36 @@ def _forward(model: nn.Module, input_shape: str) -> tuple[dict[str, str], set[st
     return shapes, layers or set()
 
 
-def _row(item: Any, shapes: dict[str, str], answers: set[str]) -> Row:
+def _reasons(model: nn.Module, found: list[Found], answers: set[str]) -> list[tuple[str, bool]]:
+    """For each layer, why `attach` does not regulate it, "" if it does, and whether that is an error."""
+    usable = [item for item in found if item.reason is None]
+    whole = refusal_of_model(model)
+    refused = refusals(model, usable) if whole is None else {item.name: whole for item in usable}
+    alone = too_high([item for item in usable if item.name not in refused]) | dict.fromkeys(answers, ANSWER)
+    left = {name: f"{reason}, unless layers= names it" for name, reason in alone.items()}
+    skipped = {item.name: item.reason or "" for item in found}
+    return [({**skipped, **left, **refused}[item.name], item.name in refused) for item in found]
+
+
+def _row(item: Found, shapes: dict[str, str], why: tuple[str, bool]) -> Row:
     threshold, shape = "", ""
     if item.reason is None and isinstance(item.adapter, Adapter):
-        value = item.adapter.threshold(item.module).value(item.module)
-        threshold, shape = _number(value), str(tuple(value.shape))
+        try:
+            value = item.adapter.threshold(item.module).value(item.module)
+            threshold, shape = in_words(value), str(tuple(value.shape))
+        except AhsarError:  # one of the reasons why it is refused
+            pass
     kind = type(item.module).__name__
-    reason = f"{ANSWER}, unless layers= names it" if item.name in answers else item.reason or ""
-    return Row(item.name, kind, item.framework, threshold, shape, shapes.get(item.name, ""), reason)
-
-
-def _number(value: Tensor) -> str:
-    low, high = value.min().item(), value.max().item()
-    return f"{low:.4g}" if low == high else f"{low:.4g} … {high:.4g}"
+    return Row(item.name, kind, item.framework, threshold, shape, shapes.get(item.name, ""), *why)
 
 
 def table(rows: list[Row]) -> Any:
     """A rich table: regulated layers first, then those skipped, each with its reason."""
     from rich.table import Table
 
-    regulated = sum(not row.skipped for row in rows)
-    result = Table(title=f"{regulated} spiking layers to regulate, {len(rows) - regulated} skipped")
+    regulated, refused = sum(not row.skipped for row in rows), sum(row.refused for row in rows)
+    title = f"{regulated} spiking layers to regulate, {len(rows) - regulated - refused} skipped"
+    result = Table(title=title + f"; attach() refuses {refused}" * bool(refused))
     with_output = any(row.output for row in rows)
     for heading in (
         "layer",
@@ -139,5 +153,5 @@ def table(rows: list[Row]) -> Any:
         result.add_column(heading, overflow="fold")
     for row in sorted(rows, key=lambda row: bool(row.skipped)):
         cells = [row.name or "(the model)", row.kind, row.framework, row.threshold, row.shape]
-        result.add_row(*cells, *([row.output] if with_output else []), row.skipped)
+        result.add_row(*cells, *([row.output] if with_output else []), "attach() refuses it: " * row.refused + row.skipped)
     return result
