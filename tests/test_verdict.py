@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import ahsar
 from ahsar import AttachError
-from ahsar.cli.inspect import inspect_target
+from ahsar.cli.rows import inspect_target
 from ahsar.verdict import in_words
 from tests import models
 from tests.models import LIF

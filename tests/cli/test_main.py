@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -157,6 +158,74 @@ def test_version_and_short_help(capsys: pytest.CaptureFixture[str], monkeypatch:
         assert call(capsys, monkeypatch, word)[:2] == (0, f"ahsar {ahsar.__version__}\n")
     for words in ([], ["compare"], ["inspect"]):
         assert call(capsys, monkeypatch, *words, "-h") == call(capsys, monkeypatch, *words, "--help")
+
+
+def test_help_waits_for_no_pytorch() -> None:
+    code = (
+        "import sys; from ahsar import cli; sys.argv = ['ahsar', '--help']\n"
+        "try: cli.main()\nexcept SystemExit: pass\nprint(sorted({'torch', 'numpy', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]" and "doctor" in done.stdout
+
+
+NET = """
+import torch
+from torch import nn
+import snntorch as snn
+
+
+class Net(nn.Sequential):
+    def __init__(self, width=8, threshold=1.0):
+        super().__init__(
+            nn.Linear(6, width), snn.Leaky(beta=0.9, threshold=0.3, init_hidden=True),
+            nn.Linear(width, width), snn.Leaky(beta=0.9, threshold=threshold, init_hidden=True), nn.Linear(width, 2),
+        )
+
+torch.manual_seed(0)
+"""
+
+
+def test_doctor_says_what_ails_each_layer_and_leaves_the_model_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "patient.py").write_text(NET)
+    status, out, err = call(capsys, monkeypatch, "doctor", "patient:Net(width=16, threshold=4.0)", "--json")
+    assert status == 0, err
+    found = json.loads(out)
+    first, second = found["layers"]
+    assert (first["name"], first["threshold"], first["scale"]) == ("1", "0.3", 1.0) and first["state"] == "in band"
+    assert (second["threshold"], second["state"], second["advice"]) == ("4", "silent", "")
+    assert second["scale"] < 1 and 0.06 < second["attached_rate"] < 0.3
+    assert "Of 2 layers 1 silent" in found["verdict"] and "shape (32, 6)" in found["input"]
+    status, out, _ = call(capsys, monkeypatch, "doctor", "patient:Net(threshold=1e6)")
+    assert status == 0 and "left alone: '3'" in out
+    assert importlib.import_module("patient").Net(3)[1].threshold == pytest.approx(0.3)
+    sys.modules.pop("patient")
+
+
+def test_doctor_takes_an_input_and_without_a_model_says_versions(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "patient2.py").write_text(NET)
+    torch.save(torch.zeros(5, 6), "x.pt")
+    words = ["doctor", "patient2:Net", "--data", "x.pt", "--json"]
+    assert json.loads(call(capsys, monkeypatch, *words)[1])["input"] == "x.pt, shape (5, 6)"
+    for wrong, message in (
+        (["--input", "2,7"], "--input 2,7: shape (2, 7): RuntimeError"),
+        (["--input", "a"], "write sizes with commas"),
+        (["--data", "no.pt"], "cannot be read as a tensor"),
+    ):
+        status, _, err = call(capsys, monkeypatch, "doctor", "patient2:Net", *wrong)
+        assert status == 2 and message in err and len(err.splitlines()) == 1
+    status, _, err = call(capsys, monkeypatch, "doctor", "patient2:Net(width=open)")
+    assert status == 2 and "plain values" in err
+    versions = json.loads(call(capsys, monkeypatch, "doctor", "--json")[1])
+    assert set(versions) == {"versions"} and versions["versions"]["torch"] == torch.__version__
 
 
 def interrupt(*args: object) -> None:

@@ -9,6 +9,7 @@ import typer
 from ahsar import __version__
 from ahsar.cli.bake import bake
 from ahsar.cli.compare import compare
+from ahsar.cli.doctor import doctor
 from ahsar.cli.figures import figures
 from ahsar.cli.inspect import inspect
 from ahsar.cli.matrix import matrix
@@ -57,6 +58,6 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-for each in (inspect, workloads, run, compare, population, report, figures, robustness, tune, bake):
+for each in (doctor, inspect, workloads, run, compare, population, report, figures, robustness, tune, bake):
     app.command()(_interruptible(each))
 app.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(_interruptible(matrix))

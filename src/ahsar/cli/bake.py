@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ahsar.cli.console import console
-from ahsar.cli.inspect import build_model
+from ahsar.cli.target import build_model
 from ahsar.errors import ExportError
 from ahsar.files import replacing
-from ahsar.verdict import in_words
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,6 +22,8 @@ def bake(
     input_shape: Annotated[str | None, typer.Option("--input", help="Shape of an input, for NIR: 1,3,32,32.")] = None,
 ) -> None:
     """Write a saved model with its scaled thresholds baked in, to run and export without ahsar."""
+    from ahsar.verdict import in_words
+
     target = out or checkpoint.with_name(f"{checkpoint.stem}.baked{checkpoint.suffix}")
     baked = bake_checkpoint(checkpoint, model, target, nir, input_shape)
     for name, threshold in baked["thresholds"].items():
