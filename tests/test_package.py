@@ -60,10 +60,10 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert {"ahsar/py.typed", "ahsar/lab/report/template.html", "ahsar/lab/spec/workloads/digits.toml"} <= names
 
 
-def torch_alone() -> dict[str, Path]:
-    """Top-level files and folders of torch and all that it requires, by name: what `pip install torch` would bring."""
+def brought(*packages: str) -> dict[str, Path]:
+    """Top-level files and folders of packages and all that they require, by name: what `pip install` would bring."""
     found: dict[str, Path] = {}
-    todo, seen = ["torch"], set[str]()
+    todo, seen = list(packages), set[str]()
     while todo:
         name = canonicalize_name(todo.pop())
         if name in seen:
@@ -94,7 +94,7 @@ def empty_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-    for name, path in torch_alone().items():
+    for name, path in brought("torch").items():
         (site / name).symlink_to(path)
     run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel)
     return python
@@ -132,6 +132,25 @@ def test_command_line_without_the_lab_says_what_to_install(empty_python: Path, t
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ") and "ahsar[lab]" in done.stderr
+
+
+def test_inspect_and_doctor_need_typer_and_rich_alone(empty_python: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "extra"
+    extra.mkdir()
+    wanted = [Requirement(text).name for text in project()["optional-dependencies"]["cli"]]
+    for name, path in brought(*wanted).items():
+        (extra / name).symlink_to(path)
+    (tmp_path / "patient.py").write_text(
+        "import torch, ahsar\n"
+        "class Spike(torch.nn.Module):\n"
+        "    level = 0.5\n"
+        "    def forward(self, x): return (x > self.level).float()\n"
+        "ahsar.register_adapter(Spike, threshold='level')\n"
+        "def net(): return torch.nn.Sequential(torch.nn.Linear(4, 8), Spike(), torch.nn.Linear(8, 2))\n"
+    )
+    env = {"PYTHONPATH": str(extra), "PYTHONWARNINGS": "ignore"}
+    for command in ("inspect", "doctor"):
+        assert "Spike" in run(empty_python, "-m", "ahsar", command, "patient:net", cwd=tmp_path, **env)
 
 
 # -- what an import costs ----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ def main() -> None:
         from ahsar.cli.app import app
         from ahsar.cli.options import Interrupted
     except ModuleNotFoundError as error:
-        sys.exit(_fail(f"the command line needs {error.name}: pip install 'ahsar[lab]'"))
+        sys.exit(_fail(f"the command line needs {error.name}: pip install 'ahsar[cli]', or 'ahsar[lab]' to compare"))
     except KeyboardInterrupt:
         sys.exit(_fail("interrupted", INTERRUPTED))
     try:
@@ -28,7 +28,9 @@ def main() -> None:
             raise  # of a device or a socket: no message of ours would help
         sys.exit(_fail(f"{error.filename}: {error.strerror}; give another path, or make this one writable"))
     except ModuleNotFoundError as error:
-        sys.exit(_fail(f"{error}; install the extra that brings it, for example pip install 'ahsar[all]'"))
+        sys.exit(
+            _fail(f"{error}; the extra ahsar[lab] brings what most commands need: pip install 'ahsar[lab]', or 'ahsar[all]'")
+        )
 
 
 def _fail(message: str, status: int = 2) -> int:

@@ -1,4 +1,4 @@
-"""The commands behind `ahsar`, each in a file of its name; needs the extra `ahsar[lab]`."""
+"""The commands behind `ahsar`, each in a file of its name; needs the extra `ahsar[cli]`, and `ahsar[lab]` for most."""
 
 from collections.abc import Callable
 from functools import wraps

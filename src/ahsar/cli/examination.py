@@ -38,8 +38,8 @@ def examine(target: str, batch: int, shape: str | None, data: str | None) -> dic
 
     Returns:
         `input`: in words; `layers`: of each spiking layer its `name`, `class`, `threshold`, `rate` as it is and its `state`
-        (silent, low, in band, high), `attached_rate` and `scale` after as many updates as a layer is led for, and `advice`; `left_alone`: reasons by
-        layer; `verdict`: a sentence.
+        (silent, low, in band, high), `attached_rate` and `scale` after as many updates as a layer is led for, and `advice`;
+        `left_alone`: reasons by layer; `verdict`: a sentence.
 
     Raises:
         AttachError: there is no such model, or nothing of it can be regulated.
