@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from . import controller
+from . import checks, controller
 from .config import Config, given
 from .controller import Scales
-from .discovery import Found, Selection, select
+from .discovery import Found, Selection, outside, select
 from .errors import AhsarError, AttachError
 from .homeostat import Homeostat
 from .layer import Group, Layer, layers_of
@@ -71,6 +71,8 @@ def attach(
     chosen = select(model, layers)
     _refuse_compiled(model, chosen)
     group = Group()
+    if layers is None or callable(layers) or layers == "all":
+        checks.say(group.said, checks.kept_outside([item.name for item in outside(model)]))
     for item in chosen:
         _build(item, group, compile)
     homeostat = Homeostat(model, constants, group, scales)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ahsar.adapters import Adapter
 from ahsar.answers import ANSWER, Answers
 from ahsar.cli.console import console
-from ahsar.discovery import discover
+from ahsar.discovery import discover, outside
 from ahsar.errors import AttachError, DataError
 
 
@@ -50,7 +50,7 @@ def inspect_target(target: str, input_shape: str | None = None) -> list[Row]:
     """
     model = build_model(target)
     shapes, answers = ({}, set()) if input_shape is None else _forward(model, input_shape)
-    rows = [_row(item, shapes, answers) for item in discover(model)]
+    rows = [_row(item, shapes, answers) for item in [*discover(model), *outside(model)]]
     if not rows:
         seen = ", ".join(sorted({type(module).__name__ for module in nn.Module.modules(model)}))
         raise AttachError(
