@@ -136,6 +136,11 @@ def _build(item: Found, group: Group, compile: bool) -> None:
         value = layer.threshold.value(item.module)
     except AhsarError as error:
         raise AttachError(f"layer {item.name!r}: {error}") from error
+    except AttributeError as error:
+        raise AttachError(
+            f"layer {item.name!r} ({type(item.module).__name__}): its {item.framework} is of another release than those that "
+            f"ahsar knows ({error}): upgrade it, or give the class to ahsar.register_adapter"
+        ) from error
     above_rest = value - layer.threshold.rest
     if above_rest.is_meta:  # nothing to look at yet
         return
