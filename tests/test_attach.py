@@ -4,6 +4,9 @@ import copy
 import io
 import pickle
 import re
+import weakref
+from collections import deque
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -88,6 +91,63 @@ def test_layers_refuses_what_is_no_layer_and_names_those_there_are() -> None:
     with pytest.raises(ZeroDivisionError):
         ahsar.attach(model, layers=lambda name, module: 1 / 0)  # type: ignore[arg-type, return-value]
     assert traces(model) == before
+
+
+class Loop:
+    """An object of a user's that is no module."""
+
+    def __init__(self, **parts: Any) -> None:
+        self.__dict__.update(parts)
+
+
+HOLDERS: dict[str, Any] = {
+    "held[0]": lambda neuron: [neuron],
+    "held[1]": lambda neuron: (None, neuron),
+    "held['lif']": lambda neuron: {"lif": neuron},
+    "held[0] ": lambda neuron: deque([neuron]),
+    "held[1][0]": lambda neuron: [[], [neuron]],
+    "held.lif": lambda neuron: Loop(lif=neuron),
+    "held.parts[0]": lambda neuron: Loop(parts=[neuron]),
+    "held[0].1": lambda neuron: [nn.Sequential(nn.Linear(2, 2), neuron)],
+}
+
+
+def with_another(held: Any) -> nn.Module:
+    model: Any = models.build()
+    model.wrapped = nn.Sequential()
+    model.wrapped.held = held
+    return model
+
+
+@pytest.mark.parametrize("where", HOLDERS)
+@pytest.mark.parametrize("kind", ["float", "snntorch", "spikingjelly"])
+def test_neurons_where_pytorch_finds_no_modules_are_named(where: str, kind: str) -> None:
+    neuron = models.build(kind).neurons[0]
+    model = with_another(HOLDERS[where](neuron))
+    place = f"wrapped.{where.strip()}"
+    for layers in (None, "all", lambda name, module: True):
+        with pytest.warns(UserWarning, match=rf"layer {re.escape(repr(place))} is not regulated: .*use nn\.ModuleList"):
+            homeostat = ahsar.attach(model, layers=layers)
+        assert place not in homeostat.scales and not neuron._forward_hooks
+        homeostat.detach()
+    ahsar.attach(model, layers=["neurons.0"]).detach()  # who names layers knows
+    with pytest.raises(AttachError, match=rf"{re.escape(repr(place))} \(it is kept in a plain list"):
+        ahsar.attach(model, layers=[place])
+    alone: Any = nn.Sequential(nn.Linear(2, 2))
+    alone.held = HOLDERS[where](neuron)
+    with pytest.raises(AttachError, match=rf"Skipped: {re.escape(where.strip())} \(it is kept in a plain list"):
+        ahsar.attach(alone)
+
+
+def test_only_neurons_that_pytorch_does_not_find_are_named_and_many_in_short() -> None:
+    model: Any = with_another([nn.Linear(2, 2), nn.ReLU(), 1, "lif", torch, Loop, Loop(), torch.zeros(3), [0.0] * 10**6])
+    model.order = list(model.neurons)  # the same ones
+    model.back = Loop(model=model, itself=model)
+    model.__dict__["teacher"] = models.LIF()  # hidden on purpose
+    ahsar.attach(model).detach()
+    model.more = [models.LIF() for _ in range(8)]
+    with pytest.warns(UserWarning, match=r"layer 'more\[0\]', .*'more\[4\]' and 3 others is not regulated"):
+        ahsar.attach(model)
 
 
 # ---------------------------------------------------------------- what it refuses
@@ -472,3 +532,10 @@ def test_every_message_is_one_line() -> None:
         with pytest.raises(AttachError) as caught:
             call()
         assert not re.search(r"\n", str(caught.value))
+
+
+def test_weak_proxies_of_modules_are_no_layers_kept_elsewhere() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), models.LIF(), nn.Linear(8, 2))
+    owner = SimpleNamespace(model=weakref.proxy(model), parts=[weakref.proxy(model[1])])
+    model.__dict__["owner"] = owner
+    ahsar.attach(model).detach()  # warnings are errors

@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from . import controller, verdict
+from . import checks, controller, verdict
 from .config import Config, given
 from .controller import Scales
-from .discovery import Selection, select
+from .discovery import Selection, outside, select
 from .errors import AhsarError, AttachError
 from .following import innermost
 from .homeostat import Homeostat
@@ -69,12 +69,17 @@ def attach(
     if refused := verdict.refusals(model, chosen):
         raise AttachError(_sentence(refused))
     group = Group()
+    if layers is None or callable(layers) or layers == "all":
+        checks.say(group.said, checks.kept_outside([item.name for item in outside(model)]))
     for item in chosen:
         assert item.adapter is not None
         try:
             Layer(item.name, item.module, item.adapter, group, compile)
         except AhsarError as error:
             raise AttachError(f"layer {item.name!r}: {error}") from error
+        except AttributeError as error:
+            kind = type(item.module).__name__
+            raise AttachError(f"layer {item.name!r} ({kind}): {verdict.of_another_release(item, error)}") from error
     if layers is None:
         group.too_high = verdict.too_high(chosen)
     homeostat = Homeostat(model, constants, group, scales)

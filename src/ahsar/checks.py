@@ -8,6 +8,7 @@ from torch import nn
 
 from . import controller, functional
 from .config import Config
+from .discovery import OUTSIDE
 from .errors import SensingError
 from .glance import NO_SPIKES
 from .state import ControllerState
@@ -60,6 +61,17 @@ def unused(missing: Sequence[str]) -> dict[str, str]:
         f"unused {_named(missing)}": f"layer {_named(missing)} has not run in any training forward yet: its threshold stays as "
         f"you set it until it does. {_UNHEARD}. If it should never be regulated, as where its spikes will be the model's "
         'answer, leave it out with layers=; Config(unused="error") refuses such layers'
+    }
+
+
+def kept_outside(names: Sequence[str]) -> dict[str, str]:
+    """Layers that modules keep where PyTorch does not find them, in one warning."""
+    if not names:
+        return {}
+    others = f" and {len(names) - 5} others" * (len(names) > 5)
+    return {
+        "outside": f"layer {_named(names[:5])}{others} is not regulated: {OUTSIDE}. The model's to(), train() and state_dict() "
+        "do not reach it either. If it is no part of what is trained, all is well"
     }
 
 

@@ -1,7 +1,11 @@
 """Finding the spiking layers of a model."""
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from types import ModuleType
+from typing import Any
 
 from torch import nn
 
@@ -55,6 +59,48 @@ def discover(model: nn.Module) -> Layers:
     return candidates
 
 
+OUTSIDE = "it is kept in a plain list, dictionary or object, where PyTorch finds no modules: use nn.ModuleList or nn.ModuleDict"
+_STRUCTURE = frozenset(nn.Module().__dict__)  # what nn.Module itself keeps: the modules that PyTorch finds, among others
+_DEPTH, _WIDTH = 2, 256  # of what is looked through
+
+
+def outside(model: nn.Module) -> list[Found]:
+    """Spiking layers that modules keep in attributes where PyTorch does not look for modules: no hook can be sure of them.
+
+    Containers and objects are looked through, and those within them. Large ones are not looked through to their end.
+    """
+    found, seen = [], set(nn.Module.modules(model))
+    for name, module in model.named_modules():
+        for attribute, value in module.__dict__.items():
+            # a module that is an attribute itself was hidden on purpose
+            if attribute in _STRUCTURE or isinstance(value, nn.Module):
+                continue
+            for place, kept in _modules_in(value, f"{name}.{attribute}" if name else attribute, _DEPTH):
+                for item in discover(kept) if kept not in seen else ():
+                    if item.module not in seen and item.reason is None:
+                        whole = f"{place}.{item.name}" if item.name else place
+                        found.append(Found(whole, item.module, item.framework, None, OUTSIDE))
+                seen.update(nn.Module.modules(kept))
+    return found
+
+
+def _modules_in(value: Any, name: str, depth: int) -> Iterator[tuple[str, nn.Module]]:
+    # by type: a weak proxy of a module, as trainers keep, says that it is one
+    if issubclass(type(value), nn.Module):
+        yield name, value
+    elif depth:
+        if isinstance(value, dict):
+            items = ((f"{name}[{key!r}]", item) for key, item in value.items())
+        elif isinstance(value, (list, tuple, deque, set)):
+            items = ((f"{name}[{i}]", item) for i, item in enumerate(value))
+        elif type(value).__dictoffset__ and not isinstance(value, (type, ModuleType)):
+            items = ((f"{name}.{key}", item) for key, item in vars(value).items())
+        else:
+            return
+        for place, item in islice(items, _WIDTH):
+            yield from _modules_in(item, place, depth - 1)
+
+
 def select(model: nn.Module, layers: Selection) -> list[Found]:
     """The layers to regulate: those that can be and are chosen; all for None or "all" (if no layer has that name).
 
@@ -64,7 +110,7 @@ def select(model: nn.Module, layers: Selection) -> list[Found]:
     candidates = discover(model)
     usable = [item for item in candidates if item.adapter is not None and item.reason is None]
     if not usable:
-        raise AttachError(_nothing_found(model, candidates))
+        raise AttachError(_nothing_found(model, [*candidates, *outside(model)]))
     if layers is None or (layers == "all" and "all" not in [item.name for item in usable]):
         return usable
     if callable(layers) and not isinstance(layers, nn.Module):
@@ -75,7 +121,7 @@ def select(model: nn.Module, layers: Selection) -> list[Found]:
         names = [layers] if isinstance(layers, str) else list(layers)
         unknown = [name for name in names if name not in {item.name for item in usable}]
         if unknown:
-            skipped = {item.name: item.reason for item in candidates if item.reason is not None}
+            skipped = {item.name: item.reason for item in [*candidates, *outside(model)] if item.reason is not None}
             raise AttachError(
                 "layers= names "
                 + ", ".join(f"{name!r} ({skipped.get(name, 'no spiking layer')})" for name in unknown)

@@ -90,6 +90,8 @@ def _of_threshold(item: Found) -> str | None:
         value, rest = _threshold(item)
     except AhsarError as error:
         return str(error)
+    except AttributeError as error:
+        return of_another_release(item, error)
     if not _is_known(value):
         return None
     bad = ~((value > rest) & value.isfinite())
@@ -98,6 +100,14 @@ def _of_threshold(item: Found) -> str | None:
     return (
         f"{_worst(value, bad)} not finite and above rest ({rest:g}), so it cannot be scaled; give a positive threshold, "
         "register the class with rest=, or leave the layer out with layers="
+    )
+
+
+def of_another_release(item: Found, error: AttributeError) -> str:
+    """What it means that an adapter did not find what it reads."""
+    return (
+        f"its {item.framework} is of another release than those that ahsar knows ({error}): upgrade it, or give the class to "
+        "ahsar.register_adapter"
     )
 
 

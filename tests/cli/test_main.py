@@ -92,8 +92,11 @@ def test_inspect_lists_layers_and_what_is_skipped(
     (tmp_path / "my_inspected_nets.py").write_text(
         "from torch import nn\nfrom spikingjelly.activation_based import neuron\n"
         "def net():\n    return nn.Sequential(nn.Linear(4, 3), neuron.LIFNode(v_threshold=0.7), neuron.PSN(T=2))\n"
+        "def listed():\n    found = net()\n    found.more = [neuron.IFNode()]\n    return found\n"
     )
     monkeypatch.chdir(tmp_path)
+    out = " ".join(call(capsys, monkeypatch, "inspect", "my_inspected_nets:listed")[1].split())
+    assert "1 spiking layers to regulate, 2 skipped" in out and "more[0]" in out and "nn.ModuleList" in out
     status, out, _ = call(capsys, monkeypatch, "inspect", "my_inspected_nets:net")
     assert status == 0
     assert "1 spiking layers to regulate, 1 skipped" in out

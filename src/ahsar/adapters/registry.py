@@ -70,8 +70,20 @@ FRAMEWORKS = {
     "tracetorch": "tracetorch",
 }
 
+# The oldest release of each that ahsar is tested with.
+LEAST = {
+    "bindsnet": "BindsNET 0.3.4",
+    "braincog": "BrainCog 0.2.7",
+    "norse": "Norse 1.1",
+    "rockpool": "Rockpool 3.1",
+    "sinabs": "sinabs 3.1",
+    "snntorch": "snnTorch 1.0",
+    "spikingjelly": "SpikingJelly 0.0.0.0.14",
+    "tracetorch": "tracetorch 0.19",
+}
+
 _user: dict[type, Adapter | Skip] = {}
-_known: dict[str, dict[type, Adapter | Skip]] = {}
+_known: dict[str, dict[type, Adapter | Skip] | Skip] = {}
 
 
 def register(cls: type, entry: Adapter | Skip) -> None:
@@ -113,7 +125,34 @@ def find(module: nn.Module) -> Adapter | Skip | None:
         if root not in FRAMEWORKS:
             continue
         if root not in _known:
-            _known[root] = importlib.import_module(f"{__package__}.{FRAMEWORKS[root]}").entries()
-        if cls in _known[root]:
-            return _known[root][cls]
+            _known[root] = _entries_of(root)
+        entries = _known[root]
+        if isinstance(entries, Skip):
+            return entries if _has_threshold(module) else None
+        if cls in entries:
+            return entries[cls]
     return None
+
+
+def _entries_of(root: str) -> dict[type, Adapter | Skip] | Skip:
+    """What is known of a framework, or why nothing is: its release may be another than those that its file was written for."""
+    fault: Exception | None = None
+    try:
+        if entries := importlib.import_module(f"{__package__}.{FRAMEWORKS[root]}").entries():
+            return entries
+    except (ImportError, AttributeError) as error:
+        fault = error
+    release, why = LEAST[root], f" ({type(fault).__name__}: {fault})" if fault else ""
+    framework = release.split()[0]
+    return Skip(
+        framework,
+        f"the installed {framework} lacks what ahsar looks for{why}: it supports {release} and later. Upgrade, or give "
+        "the class to ahsar.register_adapter",
+    )
+
+
+def _has_threshold(module: nn.Module) -> bool:
+    """Whether a module keeps something like a threshold, as neurons do, and not their surrogates or layers of weights."""
+    stores = [value if isinstance(value, dict) else getattr(value, "_fields", ()) for value in module.__dict__.values()]
+    names = [str(name) for store in [module.__dict__, *stores] for name in store]
+    return any("thresh" in name or name == "v_th" for name in names)

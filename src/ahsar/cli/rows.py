@@ -9,7 +9,7 @@ from torch import nn
 from ahsar.adapters import Adapter
 from ahsar.answers import ANSWER, Answers
 from ahsar.cli.target import build_model
-from ahsar.discovery import Found, discover
+from ahsar.discovery import Found, discover, outside
 from ahsar.errors import AhsarError, AttachError, DataError
 from ahsar.verdict import in_words, refusal_of_model, refusals, too_high
 
@@ -39,7 +39,7 @@ def inspect_target(target: str, input_shape: str | None = None) -> list[Row]:
     """
     model = build_model(target)
     shapes, answers = ({}, set()) if input_shape is None else _forward(model, input_shape)
-    found = discover(model)
+    found = [*discover(model), *outside(model)]
     rows = [_row(item, shapes, why) for item, why in zip(found, _reasons(model, found, answers), strict=True)]
     if not rows:
         seen = ", ".join(sorted({type(module).__name__ for module in nn.Module.modules(model)}))
