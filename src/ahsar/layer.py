@@ -14,6 +14,7 @@ from .copying import Copier
 from .errors import AdapterError
 from .modes import aside
 from .pace import Pace
+from .peers import Peers
 from .spikes import Sum, inline_only, spikes_in, while_tracing
 from .state import Sums
 
@@ -34,6 +35,7 @@ class Group:
         left_alone: layers that are not regulated, with the reason.
         said: what its user was warned of.
         pace: whether steps keep pace with training.
+        peers: the ranks that train this model.
         homeostat: whose layers these are; for `ahsar.attached`, and so that a copy of the model has its own. No hook asks it.
     """
 
@@ -44,7 +46,7 @@ class Group:
         self.answers = Answers()
         self.left_alone: dict[str, str] = {}
         self.said: set[str] = set()
-        self.pace = Pace()
+        self.pace, self.peers = Pace(), Peers()
         self.homeostat: Any = None
 
     def idle(self) -> bool:
@@ -84,6 +86,7 @@ class Group:
     def unhook(self, restore: bool) -> None:
         """Remove all hooks; `restore`: give the layers their own thresholds back."""
         self.answers.remove()
+        self.peers.end()
         for layer in self.layers:
             if restore:
                 layer.threshold.restore(layer.module)
@@ -185,6 +188,7 @@ class Layer:
         if not self.fired:
             self.ceiling = self.adapter.ceiling(self.module, spikes)
             self.arrive()
+            self.group.peers.look()
 
     def sense_traced(self, output: Any) -> None:
         """The same within a compiled forward."""
