@@ -1,5 +1,7 @@
 """Hooking the spiking layers of a model: everything is checked before anything is touched."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -11,6 +13,7 @@ from .errors import AhsarError, AttachError
 from .following import innermost
 from .homeostat import Homeostat
 from .layer import Group, Layer, layers_of
+from .peers import Peers
 
 
 def attach(
@@ -21,6 +24,7 @@ def attach(
     layers: Selection = None,
     compile: bool = False,
     scales: Scales = controller.scales,
+    process_group: Any = None,
 ) -> Homeostat:
     """Regulate the firing rates of a model's spiking layers while it trains.
 
@@ -39,13 +43,18 @@ def attach(
             lest a model with a controller runs code of one without. Needless, and perhaps slower, if nothing is compiled.
         scales: what a scale is made of, for experiments: takes the controller's state and constants, gives one factor > 0
             per layer, [L], in the order of `state.names`. A function of a module, so that attached models can be copied.
+        process_group: the ranks over which spikes are summed, a group of `torch.distributed`; False: this rank alone, whose
+            model is its own. Default: the group of the DistributedDataParallel, or of the device mesh of FSDP, that the model
+            is wrapped in. Without such a wrapper all ranks, if they hold the same weights at the first updates; if not, the
+            first step says so on every rank.
 
     Returns:
         The controller.
 
     Raises:
         AttachError: the model is attached already, is a DataParallel, is compiled, has no spiking layer, or a threshold is
-            not positive; or the optimizer trains another model that is built alike. The model is as it was.
+            not positive; this rank is not in the process group; or the optimizer trains another model that is built alike. The
+            model is as it was.
         ConfigError: `config` is no Config.
 
     >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9, init_hidden=True), nn.Linear(3, 2))
@@ -71,6 +80,7 @@ def attach(
     group = Group()
     if layers is None or callable(layers) or layers == "all":
         checks.say(group.said, checks.kept_outside([item.name for item in outside(model)]))
+    group.peers = Peers(model, process_group)
     for item in chosen:
         assert item.adapter is not None
         try:

@@ -47,6 +47,7 @@ class Homeostat:
         self._following: Following | None = None
         group.pace.model = model
         group.homeostat = self
+        group.peers.begin(self._regulator.step)
 
     @property
     def config(self) -> Config:

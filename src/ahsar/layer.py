@@ -14,6 +14,7 @@ from .copying import Copier
 from .errors import AdapterError
 from .modes import aside
 from .pace import Pace
+from .peers import Peers
 from .spikes import Sum, inline_only, spikes_in, while_tracing
 from .state import Sums
 from .travel import Carrier
@@ -36,6 +37,7 @@ class Group:
         left_alone: layers that are not regulated, with the reason.
         said: what its user was warned of.
         pace: whether steps keep pace with training.
+        peers: the ranks that train this model.
         homeostat: whose layers these are; for `ahsar.attached`, and so that a copy of the model has its own. No hook asks it.
         receive: takes the name of a layer whose weights are loaded, and the scale that came with them, or None.
     """
@@ -48,7 +50,7 @@ class Group:
         self.too_high: dict[str, str] = {}
         self.left_alone: dict[str, str] = {}
         self.said: set[str] = set()
-        self.pace = Pace()
+        self.pace, self.peers = Pace(), Peers()
         self.homeostat: Any = None
         self.receive: Any = None
 
@@ -89,6 +91,7 @@ class Group:
     def unhook(self, restore: bool) -> None:
         """Remove all hooks; `restore`: give the layers their own thresholds back."""
         self.answers.remove()
+        self.peers.end()
         for layer in self.layers:
             if restore:
                 layer.threshold.restore(layer.module)
@@ -197,6 +200,7 @@ class Layer:
         if not self.fired:
             self.ceiling = self.adapter.ceiling(self.module, spikes)
             self.arrive()
+            self.group.peers.look()
 
     def sense_traced(self, output: Any) -> None:
         """The same within a compiled forward."""

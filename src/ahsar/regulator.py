@@ -42,6 +42,7 @@ class Regulator:
 
     def step(self) -> None:
         """An update where one is due, and the count of a step; nothing while paused."""
+        self.group.peers.turn()
         if self.paused:
             return
         if self.state.steps % self.state.spacing == 0:
@@ -59,14 +60,14 @@ class Regulator:
         elif mute:
             now = self._without(now, set(), mute)
         # where only layers are left that never ran, as those that did are the answer, there is nothing to miss
-        if self.group.arrivals and self.group.idle() and not distributed.active():
+        if self.group.arrivals and self.group.idle() and not self.group.peers.active():
             checks.refuse_idleness()
         place = next((one.device for layer in self.group.layers for one in layer.sum.tensors()), now.device)
         if place != now.device:
             now = each(now, lambda vector: vector.to(place))
         spikes, counts = self._gather(now)
-        if distributed.active():
-            spikes, counts = distributed.total(spikes, counts)
+        if self.group.peers.active():
+            spikes, counts = distributed.total(spikes, counts, self.group.peers.group)
         self.become(controller.update(now, shares(spikes, counts), counts, config, self.scales))
         self.group.forget()
 
@@ -101,12 +102,17 @@ class Regulator:
                 "trained, say homeostat.follow(optimizer), or call homeostat.step() after each update of the weights"
             )
         # first the mean: NaN on one rank must stop them all, not leave the others waiting
-        value = distributed.mean(metric if higher_is_better else -metric, now.device)
+        value = self._mean(metric if higher_is_better else -metric)
         if not math.isfinite(value):
             raise ConfigError(f"epoch({metric}): the validation metric must be finite; did training diverge?")
-        energy = distributed.mean(controller.energy(now), now.device)
+        energy = self._mean(controller.energy(now))
         self.become(controller.close_epoch(now, metric, value, energy, self.config, self.scales, learning_rate))
         checks.say(self.group.said, {**checks.not_finite(now), **checks.off_the_band(self.state, self.config)})
+
+    def _mean(self, value: float) -> float:
+        """Over the ranks; `value` itself in one process."""
+        peers = self.group.peers
+        return distributed.mean(value, self.state.device, peers.group) if peers.active() else value
 
     def _ran(self) -> tuple[list[str], set[str] | None, set[str]]:
         """Names of the layers that ran, of those whose spikes are the answer (None: untold), and of those that give none, here
@@ -120,13 +126,15 @@ class Regulator:
         # only the first update asks for answers
         ran, answers = list(self.group.arrivals), None if now.updated else self.group.answers.layers()
         mute = look({layer.name: layer.sum for layer in self.group.layers})
-        if not distributed.active():
+        peers = self.group.peers
+        peers.settle()
+        if not peers.active():
             return ran, answers, mute
         if self._met and now.updated:
             return ran, answers, set()  # what one rank saw late the others do not know
         known = {name: getattr(now, name) for name in ("steps", "epochs", "gain", "updated", "held")}
         known["scales"] = now.scale.tolist()
-        together = distributed.agree(ran, list(now.names), self.config.to_dict(), known, answers, mute)
+        together = distributed.agree(ran, list(now.names), self.config.to_dict(), known, answers, mute, peers.group)
         self._met = True
         return together
 
@@ -203,6 +211,7 @@ class Regulator:
         """Have the next forwards sensed, or not, as the interval says; none while paused."""
         self.group.sensing = not self.paused and self.state.steps % self.state.spacing == 0
         self.group.pace.quiet = self.paused or self.state.held is not None
+        self.group.peers.pause(self.paused)
 
     @contextmanager
     def pausing(self) -> Iterator[None]:
