@@ -340,7 +340,7 @@ def test_a_silent_net_whose_membranes_are_zero_at_first_is_told_at_the_epoch() -
             model.read.v = torch.randn(16, 24)
         model(X)
         homeostat.step()
-    with pytest.warns(UserWarning, match=r"'read' cannot reach.*Are these spikes, and not its membrane\?"):
+    with pytest.warns(UserWarning, match=r"'read' cannot reach.*are these spikes, and not its membrane\?"):
         homeostat.epoch(0.5)
 
 

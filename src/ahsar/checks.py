@@ -16,6 +16,8 @@ from .warned import say as say
 
 # updates below a rate of 1 % after which a layer is named
 SILENT_FOR = 20
+# layers that one warning names
+_NAMED = 4
 
 
 def no_steps(what: str, follows: str | None) -> dict[str, str]:
@@ -94,33 +96,38 @@ def nothing_left(reasons: Mapping[str, str]) -> dict[str, str]:
 
 
 def no_spikes(names: Sequence[str]) -> dict[str, str]:
-    """Layers that give no spikes, each with a warning."""
-    return {
-        f"spikes {name}": f"layer {name!r} is left alone: {NO_SPIKES}. If its spikes are elsewhere in what forward returns, "
-        "say where with ahsar.register_adapter(cls, threshold=..., spikes=index, key or callable); if it is a readout, all is "
-        "well: leave it out with layers="
-        for name in names
-    }
+    """Layers that give no spikes, in one warning."""
+    return _of_each(
+        "spikes",
+        dict.fromkeys(names, f"is left alone: {NO_SPIKES}"),
+        "If its spikes are elsewhere in what forward returns, say where with ahsar.register_adapter(cls, threshold=..., "
+        "spikes=index, key or callable); if it is a readout, all is well: leave it out with layers=",
+    )
 
 
 def too_high(reasons: Mapping[str, str]) -> dict[str, str]:
-    """Layers whose threshold says that they shall never fire, each with a warning."""
-    return {
-        f"high {name}": f"layer {name!r} is left alone: {reason}. If it is a readout, all is well: leave it out with layers=. "
-        'If it should fire, mend its threshold; layers="all", or its name, has it regulated as it is'
-        for name, reason in reasons.items()
-    }
+    """Layers whose threshold says that they shall never fire, in one warning."""
+    return _of_each(
+        "high",
+        {name: f"is left alone: {reason}" for name, reason in reasons.items()},
+        "If it is a readout, all is well: leave it out with layers=. "
+        'If it should fire, mend its threshold; layers="all", or its name, has it regulated as it is',
+    )
 
 
 def out_of_reach(ceilings: Mapping[str, float], config: Config) -> dict[str, str]:
-    """Layers that by construction cannot fire often enough, each with a warning; `ceilings`: highest rate by name."""
+    """Layers that by construction cannot fire often enough, in one warning; `ceilings`: highest rate by name."""
     low = config.set_point * config.band[0]
-    return {
-        f"ceiling {name}": f"layer {name!r} can reach a rate of {ceiling:.3g} at most (inhibition lets one "
-        f"neuron fire), below the band, which begins at {low:g}: leave it out with layers=, or lower Config.set_point"
-        for name, ceiling in ceilings.items()
-        if ceiling < low and not config.trained
-    }
+    return _of_each(
+        "ceiling",
+        {
+            name: f"can reach a rate of {ceiling:.3g} at most (inhibition lets one neuron fire), below the band, which begins "
+            f"at {low:g}"
+            for name, ceiling in ceilings.items()
+            if ceiling < low and not config.trained
+        },
+        "Leave it out with layers=, or lower Config.set_point",
+    )
 
 
 def silent(state: ControllerState, model: nn.Module) -> dict[str, str]:
@@ -151,25 +158,24 @@ def silent(state: ControllerState, model: nn.Module) -> dict[str, str]:
 
 
 def off_the_band(state: ControllerState, config: Config) -> dict[str, str]:
-    """Layers whose smoothed rate is outside the edges of rescue with their scale at its bound, each with a warning.
+    """Layers whose smoothed rate is outside the edges of rescue with their scale at its bound, in one warning.
 
     Copies from the device.
     """
     if config.reaction == 0 or state.held is not None:
         return {}
     low, high = (math.log(edge) for edge in config.reach)
-    messages, places, scales = {}, state.by_name(state.log_scale), state.by_name(state.scale)
-    aims = state.by_name(controller.set_point(state, config))
-    for name, rate in state.rates().items():
+    far, places, scales = {}, state.by_name(state.log_scale), state.by_name(state.scale)
+    aims, rates = state.by_name(controller.set_point(state, config)), state.rates()
+    for name, rate in rates.items():
         below = rate < config.rescue[0] * aims[name] and places[name] <= 0.98 * low
         above = rate > config.rescue[1] * aims[name] and places[name] >= 0.98 * high
         if (below and rate >= functional.SILENT) or above:
-            messages[f"reach {name}"] = (
-                f"layer {name!r} cannot reach the set-point {aims[name]:.3g}: rate {rate:.3g} at scale {scales[name]:.3g}, the "
-                f"bound. {'Are these spikes, and not its membrane? ' * (rate > 0.95)}Widen Config.reach, move "
-                "Config.set_point, or leave the layer out with layers="
+            far[name] = (
+                f"cannot reach the set-point {aims[name]:.3g}: rate {rate:.3g} at scale {scales[name]:.3g}, the bound"
+                f"{' (are these spikes, and not its membrane?)' * (rate > 0.95)}"
             )
-    return messages
+    return _of_each("reach", far, "Widen Config.reach, move Config.set_point, or leave it out with layers=")
 
 
 def not_arrived(state: ControllerState, config: Config, tolerance: float) -> dict[str, str]:
@@ -186,14 +192,18 @@ def not_arrived(state: ControllerState, config: Config, tolerance: float) -> dic
 
 
 def not_finite(state: ControllerState) -> dict[str, str]:
-    """Layers whose spikes made no rate in [0, 1] since the last epoch, each with a warning. Copies from the device."""
-    return {
-        f"finite {state.epochs} {name}": f"layer {name!r} gave NaN or infinite spikes, or more than it has outputs, in "
-        f"{count:.0f} updates of this epoch; its scale was kept. Did training diverge? Lower the learning rate, or clip "
-        "gradients. Or was it registered with binary=True, and its spikes are not 0 or 1?"
-        for name, count in state.by_name(state.bad).items()
-        if count > 0
-    }
+    """Layers whose spikes made no rate in [0, 1] since the last epoch, in one warning. Copies from the device."""
+    return _of_each(
+        f"finite {state.epochs}",
+        {
+            name: f"gave NaN or infinite spikes, or more than it has outputs, in {count:.0f} updates of this epoch; its scale "
+            "was kept"
+            for name, count in state.by_name(state.bad).items()
+            if count > 0
+        },
+        "Did training diverge? Lower the learning rate, or clip gradients. Or was it registered with binary=True, and its "
+        "spikes are not 0 or 1?",
+    )
 
 
 def compiled_number(name: str) -> dict[str, str]:
@@ -216,3 +226,11 @@ def sets_its_threshold(name: str) -> dict[str, str]:
 
 def _named(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))
+
+
+def _of_each(kind: str, said: Mapping[str, str], advice: str) -> dict[str, str]:
+    """One message of all layers of which the same is to be said, under a key for each; the first few are named."""
+    listed = [f"layer {name!r} {what}" for name, what in said.items()]
+    more = f"; and {len(listed) - _NAMED} layers more" * (len(listed) > _NAMED)
+    text = "; ".join(listed[:_NAMED]) + f"{more}. {advice}"
+    return {f"{kind} {name}": text for name in said}

@@ -175,7 +175,8 @@ def test_a_threshold_that_is_loaded_or_moved_is_scaled_from_its_new_value() -> N
         homeostat = attach(layer)
         homeostat.hold(0.5)
         layer(torch.ones(1, 1))
-        layer.load_state_dict({**layer.state_dict(), "threshold": torch.tensor(3.0)})
+        with pytest.warns(UserWarning, match="weights without scales were loaded"):
+            layer.load_state_dict({**layer.state_dict(), "threshold": torch.tensor(3.0)})
         effective: Any = homeostat.layers[0].threshold
         layer(torch.ones(1, 1))
         assert effective.effective(layer).item() == 1.5
