@@ -67,7 +67,7 @@ def attach(
         raise AttachError(refusal)
     chosen = select(model, layers)
     if refused := verdict.refusals(model, chosen):
-        raise AttachError(_sentence(refused))
+        raise AttachError(verdict.sentence(refused))
     group = Group()
     for item in chosen:
         assert item.adapter is not None
@@ -105,14 +105,6 @@ def attached(model: nn.Module) -> Homeostat | None:
     """
     layers = layers_of(model)
     return layers[0].group.homeostat if layers else None
-
-
-def _sentence(refused: dict[str, str]) -> str:
-    """Layers and why they are refused; those of one reason together."""
-    names: dict[str, list[str]] = {}
-    for name, reason in refused.items():
-        names.setdefault(reason, []).append(repr(name))
-    return "; ".join(f"layer {', '.join(alike)}: {reason}" for reason, alike in names.items())
 
 
 def _guard_hooks() -> None:
