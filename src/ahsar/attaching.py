@@ -76,7 +76,7 @@ def attach(
         raise AttachError(refusal)
     chosen = select(model, layers)
     if refused := verdict.refusals(model, chosen):
-        raise AttachError(_sentence(refused))
+        raise AttachError(verdict.sentence(refused))
     group = Group()
     if layers is None or callable(layers) or layers == "all":
         checks.say(group.said, checks.kept_outside([item.name for item in outside(model)]))
@@ -120,14 +120,6 @@ def attached(model: nn.Module) -> Homeostat | None:
     """
     layers = layers_of(model)
     return layers[0].group.homeostat if layers else None
-
-
-def _sentence(refused: dict[str, str]) -> str:
-    """Layers and why they are refused; those of one reason together."""
-    names: dict[str, list[str]] = {}
-    for name, reason in refused.items():
-        names.setdefault(reason, []).append(repr(name))
-    return "; ".join(f"layer {', '.join(alike)}: {reason}" for reason, alike in names.items())
 
 
 def _guard_hooks() -> None:

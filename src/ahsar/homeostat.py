@@ -17,6 +17,7 @@ from .doubts import doubts
 from .errors import AttachError
 from .following import Following, innermost
 from .layer import Group, Layer
+from .mirror import copied, follow
 from .regulator import Regulator
 from .state import ControllerState
 
@@ -230,6 +231,42 @@ class Homeostat:
     def paused(self) -> AbstractContextManager[None]:
         """Within it nothing is sensed and `step` does nothing; scales stay applied."""
         return self._regulator.pausing()
+
+    def mirror(self, copy: nn.Module) -> "Homeostat":
+        """Keep a copy of the model at this model's scales from now on: averaged weights, a target network, a teacher.
+
+        The copy controls nothing itself: it is not sensed, and its own `step` does nothing. Weights go from one to the other as
+        you have it; the scales follow with each update here, until either of the two is detached or baked.
+
+        Args:
+            copy: a deep copy, or another model with layers of the same names; in a wrapper (`AveragedModel`,
+                `DistributedDataParallel`) or not. Attached, as deep copies of an attached model are, or not yet.
+
+        Returns:
+            The copy's own controller, to `bake()` or `detach()` it by.
+
+        Raises:
+            AttachError: it is no copy of this model, is compiled already, or this model follows it. Nothing has changed.
+
+        >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9))
+        >>> homeostat = ahsar.attach(model)
+        >>> target = homeostat.mirror(copy.deepcopy(model))
+        >>> homeostat.hold(0.5)
+        >>> target.scales
+        {'1': 0.5}
+        """
+        self._require_attached("mirror()")
+        group = copied(copy, self._regulator.group)
+        if (twin := group.homeostat) is None:
+            twin = Homeostat(copy, self.config, group, self._regulator.scales)
+            try:
+                for layer in group.layers:
+                    layer.hook()
+            except BaseException:
+                twin.detach()
+                raise
+        follow(self._regulator, twin._regulator)
+        return twin
 
     def detach(self) -> None:
         """Leave the model exactly as it was before `attach`. A second call does nothing."""

@@ -29,6 +29,7 @@ class Regulator:
         config: the constants in force.
         state: all that is known of the layers and the epochs.
         paused: whether steps are left out.
+        mirrors: called with each state whose scales were written; they pass them on to copies of the model.
     """
 
     def __init__(self, group: Group, config: Config, device: torch.device, scales: Scales):
@@ -36,6 +37,7 @@ class Regulator:
         group.receive = self.receive
         self.state = initial([layer.name for layer in group.layers], device)
         self.paused = False
+        self.mirrors: list[Any] = []
         self._counts: tuple[list[int], Tensor] | None = None
         self._rests = Later(controller.at_rest(self.state))  # as of the last update
         self._met = False  # whether the ranks were compared
@@ -206,6 +208,8 @@ class Regulator:
             neutral = held is not None and numbers[i] == 1.0
             layer.scale = numbers[i] if neutral or layer.threshold.host else factor
             layer.threshold.write(layer.module, None if neutral else layer.scale)
+        for mirror in self.mirrors:
+            mirror(new)
 
     def sense_when_due(self) -> None:
         """Have the next forwards sensed, or not, as the interval says; none while paused."""
@@ -258,3 +262,7 @@ class Regulator:
         self._rests = Later(controller.at_rest(self.state))
         self.group.take(sums, [name for name in arrivals if name in self.state.names])
         self.sense_when_due()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a copy of the model has no copies to look after
+        return {**self.__dict__, "mirrors": []}

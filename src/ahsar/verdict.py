@@ -38,6 +38,14 @@ def refusals(model: nn.Module, layers: Iterable[Found]) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
+def sentence(refused: dict[str, str]) -> str:
+    """Layers and why they are refused; those of one reason together."""
+    names: dict[str, list[str]] = {}
+    for name, reason in refused.items():
+        names.setdefault(reason, []).append(repr(name))
+    return "; ".join(f"layer {', '.join(alike)}: {reason}" for reason, alike in names.items())
+
+
 def too_high(layers: Iterable[Found]) -> dict[str, str]:
     """Layers that are to be left alone since their threshold is a way to say "never", by name, each with the reason.
 
