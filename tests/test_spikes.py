@@ -433,3 +433,89 @@ def test_it_keeps_little() -> None:
     for _ in range(100):
         glance.note(torch.rand(100, 1000))
     assert len(glance.kept) == 32 and all(values.untyped_storage().nbytes() <= 4 * 64 for values in glance.kept)
+
+
+# ---------------------------------------------------------------- spikes that are not dense, and hooks of a user's
+
+
+class Fires(nn.Module):
+    """Its spikes in another layout, or as they are."""
+
+    def __init__(self, form: Callable[[Tensor], Tensor] = lambda spikes: spikes):
+        super().__init__()
+        self.firing_level, self.form = 0.5, form
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.form((x >= self.firing_level).float())
+
+
+@pytest.fixture
+def fires() -> Iterator[None]:
+    ahsar.register_adapter(Fires, threshold="firing_level")
+    yield
+    unregister(Fires)
+
+
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "coo": Tensor.to_sparse,
+    "coo, not coalesced": lambda s: torch.sparse_coo_tensor(s.nonzero().T, s[s != 0], s.shape),
+    "csr": Tensor.to_sparse_csr,
+    "jagged": lambda s: torch.nested.as_nested_tensor(list(s), layout=torch.jagged),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of PyTorch's, on these layouts
+@pytest.mark.parametrize("form", LAYOUTS)
+def test_spikes_of_another_layout_are_counted_alike(form: str, fires: None) -> None:
+    rates = []
+    for made in (lambda spikes: spikes, LAYOUTS[form]):
+        layer = Fires(made)
+        homeostat = ahsar.attach(layer, config=models.MOVING)
+        with counted(ahsar.discover(layer)) as sums:
+            for step in range(2):
+                layer(X[step])
+                homeostat.step()
+        rates.append((homeostat.rates, homeostat.scales, sums.mean_rate))
+    assert rates[0] == rates[1] and 0 < rates[0][2] < 1
+
+
+class Kept:
+    """A hook of a user's that keeps a tenth of the spikes, or gives something else."""
+
+    def __init__(self, gives: Callable[[Tensor], Any]):
+        self.gives = gives
+
+    def __call__(self, module: nn.Module, args: Any, output: Tensor) -> Any:
+        return self.gives(output)
+
+
+GIVES: dict[str, Callable[[Tensor], Any]] = {
+    "masked": lambda s: s * (torch.arange(s.shape[-1]) % 10 == 0),
+    "dropped out": lambda s: nn.functional.dropout(s, 0.9),
+    "scaled": lambda s: 3.0 * s - 1.0,
+    "a dictionary": lambda s: {"spikes": s},
+    "none": lambda s: None,
+}
+
+
+@pytest.mark.parametrize("gives", GIVES)
+@pytest.mark.parametrize("kind", ["own", "snntorch", "spikingjelly"])
+@pytest.mark.parametrize("early", [True, False])
+def test_what_the_neuron_fired_is_counted_whatever_a_hook_passes_on(gives: str, kind: str, early: bool, fires: None) -> None:
+    makers: dict[str, Callable[[], nn.Module]] = {
+        "own": Fires, "snntorch": lambda: snn.Leaky(0.5, init_hidden=True), "spikingjelly": neuron.IFNode,
+    }  # fmt: skip
+    alone, hooked = makers[kind](), makers[kind]()
+    if early:
+        hooked.register_forward_hook(Kept(GIVES[gives]))
+    homeostats = [ahsar.attach(layer, config=models.MOVING) for layer in (alone, hooked)]
+    if not early:
+        hooked.register_forward_hook(Kept(GIVES[gives]))
+    with counted(ahsar.discover(hooked)) as sums:
+        for layer, homeostat in zip((alone, hooked), homeostats, strict=True):
+            layer(X[0])
+            homeostat.step()
+    assert homeostats[0].rates == homeostats[1].rates and homeostats[0].scales == homeostats[1].scales
+    assert sums.mean_rate == pytest.approx(homeostats[1].rates[""])
+    if gives == "a dictionary":  # what the hook gives goes on
+        assert isinstance(hooked(X[0]), dict)

@@ -149,9 +149,11 @@ class Layer:
     def hook(self) -> None:
         """Register the hooks."""
         if self.adapter.install is not None:
-            self.handles.append(self.adapter.install(self.module, self.before, self.after))
+            self.handles.append(self.adapter.install(self.module, self.before, self.after_both))
         self.threshold.begin(self.module, self.compile)
         self.handles.append(self.module.register_forward_pre_hook(self.before))
+        # what the neuron fired is heard, and not what a user's hook makes of it
+        self.handles.append(self.module.register_forward_hook(self.hear, prepend=True))
         self.handles.append(self.module.register_forward_hook(self.after, always_call=True))
         self.handles.append(tracing.Unscriptable(self.module, self.name))
         self.handles += Carrier(self).hook(self.module)
@@ -174,12 +176,23 @@ class Layer:
 
     @inline_only
     def after(self, module: nn.Module, args: Any, output: Any) -> None:
-        """The hook after forward; one that raised calls it with None."""
-        compiling = is_dynamo_compiling()
-        if compiling:
+        """The last hook after forward; one that raised calls it too."""
+        if is_dynamo_compiling():
             self.threshold.uncover(module)
         elif self.threshold.leave(module):
             checks.say(self.group.said, checks.sets_its_threshold(self.name))
+
+    def after_both(self, module: nn.Module, args: Any, output: Any) -> None:
+        """Both hooks after forward, for what goes past them; None where it raised."""
+        try:
+            self.hear(module, args, output)
+        finally:
+            self.after(module, args, output)
+
+    @inline_only
+    def hear(self, module: nn.Module, args: Any, output: Any) -> None:
+        """The first hook after forward."""
+        compiling = is_dynamo_compiling()
         runs = not compiling and _graph_task() == -1 and not tracing.under_way()
         if runs and module.training and (writes := self.group.pace.forward(self.name)):
             checks.say(self.group.said, checks.no_steps(f"weights were written {writes} times", self.group.pace.follows))

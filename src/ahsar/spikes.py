@@ -38,7 +38,7 @@ def inline_only(function: Call) -> Call:
 
 
 def spikes_in(adapter: Adapter, module: nn.Module, output: Any, name: str) -> Tensor:
-    """The spikes in what forward returned, detached; any shape.
+    """The spikes in what forward returned, detached and dense; any shape.
 
     Raises:
         AdapterError: there is no tensor where the adapter looks.
@@ -49,7 +49,10 @@ def spikes_in(adapter: Adapter, module: nn.Module, output: Any, name: str) -> Te
             f"layer {name!r}: {type(module).__name__} gave no spikes but a {type(spikes).__name__}; say where "
             "they are with ahsar.register_adapter(cls, threshold=..., spikes=index, key or callable)"
         )
-    return spikes.detach()
+    spikes = spikes.detach()
+    if spikes.layout is torch.strided:
+        return spikes
+    return spikes.values() if spikes.layout is torch.jagged else spikes.to_dense()
 
 
 def number_of(spikes: Tensor, summed: bool, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -197,7 +200,8 @@ def counted(layers: Iterable[Found], into: Spikes | None = None) -> Iterator[Spi
     Layers that cannot be regulated are left out. Each forward costs a device→host copy per layer.
     """
     sums = Spikes() if into is None else into
-    handles = [item.module.register_forward_hook(_counter(sums, item)) for item in layers if item.adapter and not item.reason]
+    usable = [item for item in layers if item.adapter and not item.reason]
+    handles = [item.module.register_forward_hook(_counter(sums, item), prepend=True) for item in usable]
     try:
         yield sums
     finally:

@@ -315,3 +315,18 @@ def test_an_error_in_a_functional_forward_leaves_the_threshold_as_it_was() -> No
     assert torch.equal(node.v_threshold, before) and homeostat.layers[0].sum.count == 0
     twin: Any = copy.deepcopy(homeostat.model)[0]  # type: ignore[index]
     assert twin.functional_forward.module is twin  # a copy's hooks are its own
+
+
+@pytest.mark.parametrize("name", ["SpikingLSTM", "SpikingGRU", "SpikingVanillaRNN"])
+def test_recurrent_layers_without_a_threshold_are_listed_with_the_reason(name: str) -> None:
+    from spikingjelly.activation_based import rnn
+
+    kind: Any = getattr(rnn, name)
+    subclass = type("Mine", (kind,), {})
+    for layer_of in (kind, subclass):
+        found = ahsar.discover(nn.Sequential(layer_of(3, 4, 1), neuron.IFNode()))
+        assert [item.name for item in found if item.reason is None] == ["1"]
+        skipped = {item.name: item.reason for item in found if item.reason}
+        assert skipped.keys() == {"0", "0.cells.0"} and all("it has no threshold" in reason for reason in skipped.values())
+        with pytest.raises(ahsar.AttachError, match="its gates fire where their input is positive"):
+            ahsar.attach(layer_of(3, 4, 1))

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from spikingjelly.activation_based import neuron, surrogate
+from spikingjelly.activation_based import neuron, rnn, surrogate
 from torch import Tensor, nn
 
 from ..functional import scale_logit
@@ -32,6 +32,8 @@ _SKIPPED = {
     "FewSpikeNode": "its thresholds are a fitted table",
     "FlexSN": "its dynamics are the user's function: give its own class to ahsar.register_adapter",
 }
+_RNNS = ("SpikingRNNBase", "SpikingRNNCellBase")  # of SpikingLSTM, SpikingGRU and SpikingVanillaRNN, and of a user's
+_GATED = "its gates fire where their input is positive: it has no threshold"
 
 
 def _binary(module: Any) -> bool:
@@ -148,4 +150,5 @@ def entries() -> dict[type, Adapter | Skip]:
         **{name: Skip("SpikingJelly", reason) for name, reason in _SKIPPED.items()},
     }
     seen = {name: replace(entry, install=_Functional) if isinstance(entry, Adapter) else entry for name, entry in named.items()}
-    return {getattr(neuron, name): entry for name, entry in seen.items() if hasattr(neuron, name)}
+    gated = {getattr(rnn, name): Skip("SpikingJelly", _GATED) for name in _RNNS if hasattr(rnn, name)}
+    return {**gated, **{getattr(neuron, name): entry for name, entry in seen.items() if hasattr(neuron, name)}}
