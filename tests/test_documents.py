@@ -25,7 +25,11 @@ READER = Sybil([PythonCodeBlockParser()], path=str(ROOT / "docs"))
 EXAMPLES = {f"{path.stem}-{example.line}": example for path in DOCUMENTS for example in READER.parse(path).examples()}
 # what a block imports that is not in every environment
 NEEDS = ("lightning", "accelerate", "lava", "nir", "tensorboard", "spikingjelly", "snntorch")
-ELSEWHERE = {"lava": "its tests run where lava-dl is", "DistributedDataParallel": "examples/ddp_torchrun.py runs it"}
+ELSEWHERE = {
+    "lava": "its tests run where lava-dl is",
+    "DistributedDataParallel": "examples/ddp_torchrun.py runs it",
+    "process_group=group": "tests/test_peers.py does it on ranks",
+}
 
 
 def net() -> nn.Module:
