@@ -57,13 +57,14 @@ def attach(
             model is as it was.
         ConfigError: `config` is no Config.
 
-    >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9, init_hidden=True), nn.Linear(3, 2))
-    >>> optimizer = torch.optim.Adam(model.parameters())
-    >>> homeostat = ahsar.attach(model, optimizer)
-    >>> model(torch.zeros(5, 2)).sum().backward()
-    >>> optimizer.step()  # the layer was silent, so its threshold falls
-    >>> homeostat.scales["1"] < 1
-    True
+    Examples:
+        >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9, init_hidden=True), nn.Linear(3, 2))
+        >>> optimizer = torch.optim.Adam(model.parameters())
+        >>> homeostat = ahsar.attach(model, optimizer)
+        >>> model(torch.zeros(5, 2)).sum().backward()
+        >>> optimizer.step()  # the layer was silent, so its threshold falls
+        >>> homeostat.scales["1"] < 1
+        True
     """
     if not isinstance(model, nn.Module):
         raise AttachError(f"attach() needs a torch.nn.Module, not a {type(model).__name__}")
@@ -112,11 +113,12 @@ def attach(
 def attached(model: nn.Module) -> Homeostat | None:
     """The controller that a model is attached to, or None. A copy of an attached model has its own, which nothing steps.
 
-    >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9))
-    >>> ahsar.attached(model) is None
-    True
-    >>> ahsar.attach(model) is ahsar.attached(model)
-    True
+    Examples:
+        >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9))
+        >>> ahsar.attached(model) is None
+        True
+        >>> ahsar.attach(model) is ahsar.attached(model)
+        True
     """
     layers = layers_of(model)
     return layers[0].group.homeostat if layers else None

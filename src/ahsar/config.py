@@ -68,8 +68,9 @@ class Config:
         unused: what to do with a layer that has not run by the first update: "hold" warns, and leaves it at its own threshold
             until it runs; "error" refuses it.
 
-    >>> ahsar.Config(set_point=0.1, unused="error").set_point
-    0.1
+    Examples:
+        >>> ahsar.Config(set_point=0.1, unused="error").set_point
+        0.1
     """
 
     set_point: float = 0.2

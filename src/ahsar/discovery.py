@@ -46,8 +46,9 @@ class Layers(list[Found]):
 def discover(model: nn.Module) -> Layers:
     """Every module of `model` that an adapter knows, in order of definition; a shared module once. Changes nothing.
 
-    >>> [(item.name, item.framework) for item in ahsar.discover(nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9)))]
-    [('1', 'snnTorch')]
+    Examples:
+        >>> [(item.name, item.framework) for item in ahsar.discover(nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9)))]
+        [('1', 'snnTorch')]
     """
     candidates = Layers()
     for name, module in model.named_modules():

@@ -32,12 +32,13 @@ class Homeostat:
         model: the attached model.
         attached: False after `detach` or `bake`.
 
-    >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9, init_hidden=True), nn.Linear(3, 2))
-    >>> with ahsar.attach(model) as homeostat:
-    ...     _ = model(torch.zeros(5, 2))
-    ...     homeostat.step()
-    ...     homeostat.rates
-    {'1': 0.0}
+    Examples:
+        >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9, init_hidden=True), nn.Linear(3, 2))
+        >>> with ahsar.attach(model) as homeostat:
+        ...     _ = model(torch.zeros(5, 2))
+        ...     homeostat.step()
+        ...     homeostat.rates
+        {'1': 0.0}
     """
 
     def __init__(self, model: nn.Module, config: Config, group: Group, scales: Scales = controller.scales):
@@ -248,12 +249,13 @@ class Homeostat:
         Raises:
             AttachError: it is no copy of this model, is compiled already, or this model follows it. Nothing has changed.
 
-        >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9))
-        >>> homeostat = ahsar.attach(model)
-        >>> target = homeostat.mirror(copy.deepcopy(model))
-        >>> homeostat.hold(0.5)
-        >>> target.scales
-        {'1': 0.5}
+        Examples:
+            >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9))
+            >>> homeostat = ahsar.attach(model)
+            >>> target = homeostat.mirror(copy.deepcopy(model))
+            >>> homeostat.hold(0.5)
+            >>> target.scales
+            {'1': 0.5}
         """
         self._require_attached("mirror()")
         group = copied(copy, self._regulator.group)

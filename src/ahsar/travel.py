@@ -63,12 +63,13 @@ def scales_in(weights: Mapping[str, Any]) -> dict[str, float]:
     Args:
         weights: what `state_dict()` gave, as it is, saved and loaded by PyTorch, or deep-copied.
 
-    >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9))
-    >>> ahsar.attach(model).hold(0.5)
-    >>> ahsar.scales_in(model.state_dict())
-    {'1': 0.5}
-    >>> ahsar.scales_in(dict(model.state_dict()))
-    {}
+    Examples:
+        >>> model = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9))
+        >>> ahsar.attach(model).hold(0.5)
+        >>> ahsar.scales_in(model.state_dict())
+        {'1': 0.5}
+        >>> ahsar.scales_in(dict(model.state_dict()))
+        {}
     """
     metadata: Mapping[str, Any] = getattr(weights, "_metadata", None) or {}
     return {name: float(entry[KEY]) for name, entry in metadata.items() if KEY in entry}

@@ -28,13 +28,14 @@ def register_adapter(
     Raises:
         AdapterError: `cls` is no `nn.Module` class, or `spikes` or `threshold` is of the wrong type.
 
-    >>> class Step(nn.Module):
-    ...     level = 0.5
-    ...     def forward(self, x):
-    ...         return (x > self.level).float()
-    >>> ahsar.register_adapter(Step, threshold="level", binary=True)
-    >>> ahsar.attach(Step()).scales
-    {'': 1.0}
+    Examples:
+        >>> class Step(nn.Module):
+        ...     level = 0.5
+        ...     def forward(self, x):
+        ...         return (x > self.level).float()
+        >>> ahsar.register_adapter(Step, threshold="level", binary=True)
+        >>> ahsar.attach(Step()).scales
+        {'': 1.0}
     """
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
         raise AdapterError(f"register_adapter: {cls!r} is not a class of torch.nn.Module")
