@@ -88,7 +88,7 @@ def draw(numbers: dict[str, Any], path: Path) -> Path | None:
         marks,
         [arm_name(arm) for arm in arms],
         loc="outside upper center",
-        ncols=min(8 if several else 5, len(arms)),
+        ncols=min(8 if several else 6, len(arms)),
         frameon=False,
         fontsize=9,
         labelcolor=INK,
@@ -126,6 +126,6 @@ def _stairs(edge: list[Point]) -> tuple[list[float], list[float]]:
 
 
 def _marker(arm: str, arms: list[str]) -> str:
-    """Arms of one kind share a colour; their shapes tell them apart."""
-    same = [other for other in arms if kind_of(other) == kind_of(arm)]
+    """Some arms share a colour; their shapes tell them apart."""
+    same = [other for other in arms if colour(other) == colour(arm)]
     return "osDv^<>PX*"[same.index(arm) % 10]
