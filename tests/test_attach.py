@@ -402,3 +402,11 @@ def test_every_message_is_one_line() -> None:
         with pytest.raises(AttachError) as caught:
             call()
         assert not re.search(r"\n", str(caught.value))
+
+
+@pytest.mark.parametrize("layers", [5, True, [None], [["neurons.0"]]])
+def test_what_names_no_layers_is_refused(layers: Any) -> None:
+    model = models.build()
+    with pytest.raises(AttachError, match="give names, a predicate"):
+        ahsar.attach(model, layers=layers)
+    assert ahsar.attached(model) is None

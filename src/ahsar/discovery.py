@@ -53,7 +53,9 @@ def select(model: nn.Module, layers: Selection) -> list[Found]:
     if callable(layers):
         chosen = [item for item in usable if layers(item.name, item.module)]
     else:
-        names = [layers] if isinstance(layers, str) else list(layers)
+        names = [layers] if isinstance(layers, str) else list(layers) if isinstance(layers, Iterable) else [layers]
+        if wrong := [name for name in names if not isinstance(name, str)]:
+            raise AttachError(f"layers={layers!r} has {wrong[0]!r}: give names, a predicate (name, module) -> bool, or 'all'")
         unknown = [name for name in names if name not in {item.name for item in usable}]
         if unknown:
             skipped = {item.name: item.reason for item in candidates if item.reason is not None}

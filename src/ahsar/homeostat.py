@@ -13,7 +13,7 @@ from .adapt import Adaptation, adapting
 from .calibrate import calibrate
 from .config import Config
 from .controller import Scales
-from .errors import AttachError
+from .errors import AttachError, ConfigError
 from .following import Following
 from .layer import Group, Layer
 from .regulator import Regulator
@@ -123,11 +123,15 @@ class Homeostat:
             higher_is_better: False for a loss.
 
         Raises:
-            ConfigError: the metric is NaN or infinite, on any rank; nothing has changed.
+            ConfigError: the metric is no number, or NaN or infinite, on any rank; nothing has changed.
             SensingError: no step was taken yet.
         """
         self._require_attached("epoch()")
-        self._regulator.close_epoch(float(metric), higher_is_better, self._following and self._following.learning_rate())
+        try:
+            value = float(metric)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise ConfigError(f"epoch({metric!r}): the validation metric must be a number ({error})") from error
+        self._regulator.close_epoch(value, higher_is_better, self._following and self._following.learning_rate())
         checks.say(self._regulator.group.said, checks.silent(self.state, self.model))
 
     def calibrate(
