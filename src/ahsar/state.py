@@ -187,7 +187,7 @@ def from_dict(saved: dict[str, Any], names: Sequence[str], device: torch.device)
         numbers = {name: saved[name] for name in _NUMBERS}
         state = ControllerState(tuple(layers), held=held, history=history, **vectors, **numbers)
         _check(state, sums, saved["arrivals"])
-    except (ArithmeticError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise StateError(f"the state is damaged ({error!r}): was it saved by state_dict()?") from error
     return state, sums
 
