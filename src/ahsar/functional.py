@@ -210,6 +210,12 @@ def scale_softplus(raw: Tensor, scale: Tensor | float) -> Tensor:
     return torch.where(factor == 1.0, wide, inverse).to(raw.dtype)
 
 
+def scale_exp(raw: Tensor, scale: Tensor | float) -> Tensor:
+    """Equation (6) for a threshold kept as θ⁰ = exp(raw): raw + log s. s = 1 returns raw bit for bit. Shape of `raw`."""
+    wide = raw.to(torch.promote_types(raw.dtype, torch.float32))
+    return (wide + torch.as_tensor(scale, dtype=wide.dtype, device=raw.device).log()).to(raw.dtype)
+
+
 def energy(average: Tensor, sizes: Tensor) -> Tensor:
     """Equation (7): E = Σ n r̄ / Σ n, the mean rate of the network.
 

@@ -107,7 +107,8 @@ def _of_threshold(item: Found) -> str | None:
         return None
     return (
         f"{_worst(value, bad)} not finite and above rest ({rest:g}), so it cannot be scaled; give a positive threshold, "
-        "register the class with rest=, or leave the layer out with layers="
+        "register the class with rest=, or with through= if forward takes it through softplus, exp or sigmoid, or leave the "
+        "layer out with layers="
     )
 
 

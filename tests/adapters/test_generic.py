@@ -149,11 +149,11 @@ def test_a_wrong_registration_is_refused(cls: Any, kwargs: dict[str, Any], words
         (True, r"Other\.level is a bool"),
         ("1.0", r"Other\.level is a str"),
         ([1.0], r"Other\.level is a list"),
-        (0.0, r"threshold 0\.0 is not above rest \(0\).* register the class with rest="),
-        (-50, r"threshold -50\.0 is not above rest"),
-        (float("nan"), r"threshold nan is not above rest"),
-        (float("inf"), r"threshold inf is not above rest"),
-        (torch.tensor([1.0, 0.0]), r"threshold \[1\.0, 0\.0\] is not above rest"),
+        (0.0, r"threshold, 0, is not finite and above rest \(0\).* register the class with rest="),
+        (-50, r"threshold, -50, is not finite and above rest"),
+        (float("nan"), r"threshold, nan, is not finite and above rest"),
+        (float("inf"), r"threshold, inf, is not finite and above rest"),
+        (torch.tensor([1.0, 0.0]), r"1 of its 2 thresholds, the least of them 0 at \[1\], is not finite and above rest"),
     ],
 )
 def test_a_threshold_that_cannot_be_scaled_is_refused(level: Any, words: str, other: Any) -> None:
@@ -287,3 +287,56 @@ def test_scales_do_not_pile_up_when_a_forward_is_interrupted(other: Any) -> None
     assert fires(neuron) == [0, 1, 1]
     homeostat.detach()
     assert neuron.level is level and fires(neuron) == [0, 0, 1]
+
+
+class Raw(Other):
+    """Its threshold is a function of what it keeps, which may be negative."""
+
+    through = "softplus"
+
+    @property
+    def theta(self) -> Tensor:
+        functions: Any = {"softplus": nn.functional.softplus, "exp": torch.exp, "sigmoid": torch.sigmoid}
+        return functions[self.through](torch.as_tensor(self.level))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Spike.apply(x - self.theta)
+
+
+RAW = {
+    "number": lambda: -0.4,
+    "tensor": lambda: torch.tensor(-0.4),
+    "Parameter": lambda: nn.Parameter(torch.tensor([-0.4, 0.1])),
+}
+
+
+@pytest.mark.parametrize("through", ["softplus", "exp", "sigmoid"])
+@pytest.mark.parametrize("kind", RAW)
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_threshold_behind_a_function_is_scaled_itself(through: Any, kind: str, compile: bool, other: Any) -> None:
+    other(Raw, through=through)
+    neuron = Raw(RAW[kind]())
+    neuron.through = through
+    own, seen = neuron.theta.detach(), []
+    neuron.register_forward_pre_hook(lambda *args: None)
+    homeostat = attach(neuron, compile=compile)
+    forward = Raw.forward
+    neuron.forward = lambda x: (seen.append(neuron.theta.detach()), forward(neuron, x))[1]  # type: ignore[method-assign]
+    for scale in (1.0, 0.5, 1.2):
+        homeostat.hold(scale)
+        neuron(torch.zeros(2))
+        torch.testing.assert_close(seen[-1], scale * own)
+    homeostat.bake()
+    torch.testing.assert_close(neuron.theta.detach(), 1.2 * own)
+
+
+def test_whoever_names_the_function_instead_is_told_how(other: Any) -> None:
+    other(Raw, "theta")
+    with pytest.raises(ahsar.AttachError, match=r"name the attribute it reads.*register_adapter\(Raw, .*through=\"softplus\""):
+        attach(Raw(torch.tensor(-0.4)))
+    other(Raw)
+    with pytest.raises(ahsar.AttachError, match="with through= if forward takes it through softplus, exp or sigmoid"):
+        attach(Raw(torch.tensor(-0.4)))
+    for wrong in ({"through": "square"}, {"through": "exp", "rest": -65.0}):
+        with pytest.raises(ahsar.AdapterError, match=r"register_adapter: through = .*: one of softplus, exp, sigmoid"):
+            ahsar.register_adapter(Raw, threshold="level", **wrong)

@@ -24,7 +24,9 @@ def find_attribute(module: nn.Module, attribute: str) -> Any:
     inherited = getattr(type(module), attribute, None)
     if isinstance(inherited, property) and (inherited.fset is None or isinstance(value, Tensor)):
         raise AdapterError(
-            f"{type(module).__name__}.{attribute} is a property, which cannot be scaled: name the attribute it reads"
+            f"{type(module).__name__}.{attribute} is a property, which cannot be scaled: name the attribute it reads. If it "
+            f"takes that one through softplus, exp or sigmoid, say so: ahsar.register_adapter({type(module).__name__}, "
+            'threshold="the attribute", through="softplus")'
         )
     return value
 
