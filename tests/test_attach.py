@@ -539,3 +539,11 @@ def test_weak_proxies_of_modules_are_no_layers_kept_elsewhere() -> None:
     owner = SimpleNamespace(model=weakref.proxy(model), parts=[weakref.proxy(model[1])])
     model.__dict__["owner"] = owner
     ahsar.attach(model).detach()  # warnings are errors
+
+
+@pytest.mark.parametrize("layers", [5, True, [None], [["neurons.0"]]])
+def test_what_names_no_layers_is_refused(layers: Any) -> None:
+    model = models.build()
+    with pytest.raises(AttachError, match="give names, a predicate"):
+        ahsar.attach(model, layers=layers)
+    assert ahsar.attached(model) is None

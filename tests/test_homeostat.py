@@ -313,6 +313,22 @@ def test_a_metric_that_is_not_finite_is_refused_and_changes_nothing(metric: floa
     assert str(before) == str(after) and homeostat.epochs == 1
 
 
+@pytest.mark.parametrize("value", [None, "much", [], 1e308, {"neurons.0": None}])
+def test_what_is_no_number_is_refused(value: Any) -> None:
+    homeostat = ahsar.attach(models.build())
+    homeostat.model(models.batch(0)[0])
+    homeostat.step()
+    before = str(homeostat.state_dict())
+    with pytest.raises(ConfigError, match=r"metric must be (a number|finite)"):
+        homeostat.epoch(value)
+    if value != 1e308:
+        with pytest.raises(ConfigError, match="must be finite and > 0"):
+            homeostat.hold(value)
+    assert str(homeostat.state_dict()) == before
+    homeostat.hold({"neurons.0": torch.tensor(0.5)})  # type: ignore[dict-item]
+    assert homeostat.scales["neurons.0"] == 0.5
+
+
 def test_an_epoch_before_any_step_is_refused() -> None:
     homeostat = ahsar.attach(models.build())
     with pytest.raises(SensingError, match=r"epoch\(\) before the first step\(\)"):

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -219,7 +220,23 @@ def test_what_is_no_state_is_refused_and_nothing_changes() -> None:
         damaged = copy.deepcopy(state)
         damaged["layers"]["neurons.1"]["average"] = value
         refused(homeostat, damaged, "damaged")
-    refused(homeostat, {**state, "arrivals": ["lif7"]}, "damaged")
+    for key, value in (
+        ("scale", 0.0),
+        ("scale", torch.nan),
+        ("log_scale", math.inf),
+        ("led", -1.0),
+        ("count", -1),
+        ("count", math.inf),
+    ):
+        damaged = copy.deepcopy(state)
+        damaged["layers"]["neurons.1"][key] = value
+        refused(homeostat, damaged, "damaged")
+    wrong: dict[str, Any] = {
+        "arrivals": ["lif7"], "layers": 5, "left_alone": ["neurons.1"], "held": {"neurons.0": 0.5, "neurons.1": -1.0},
+        "spacing": 0, "steps": 1.5, "updated": 1, "gain": math.nan, "metric": "much", "history": [{"epoch": 1}],
+    }  # fmt: skip
+    for key, value in [*wrong.items(), ("arrivals", ["neurons.0", "neurons.0"]), ("config", None)]:
+        refused(homeostat, {**state, key: value}, "damaged|not a NoneType")
 
 
 def test_a_state_of_another_config_is_taken_with_a_warning() -> None:

@@ -143,6 +143,8 @@ class Config:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
         """Rebuild a Config; raises `StateError` on another version or an unknown field, `ConfigError` on a bad value."""
+        if not isinstance(values, dict):
+            raise StateError(f"Config.from_dict() needs what to_dict() gave, not a {type(values).__name__}")
         rest = dict(values)
         version = rest.pop("version", None)
         if version != VERSION:
@@ -150,7 +152,7 @@ class Config:
                 f"Config version {version!r} cannot be read: this ahsar reads version {VERSION}. Version 1 is that of ahsar "
                 "0.1, whose law had other constants: train on with that release, or attach anew"
             )
-        unknown = sorted(set(rest) - {field.name for field in fields(cls)})
+        unknown = sorted(map(str, set(rest) - {field.name for field in fields(cls)}))
         if unknown:
             raise StateError(f"Config has no field {', '.join(map(repr, unknown))}")
         return cls(**rest)

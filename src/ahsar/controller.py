@@ -196,11 +196,15 @@ def hold(state: ControllerState, scales: float | Mapping[str, float]) -> Control
     Raises:
         ConfigError: there is no such layer, or a scale is not finite and > 0.
     """
-    wanted = dict.fromkeys(state.names, scales) if isinstance(scales, (int, float)) else dict(scales)
+    wanted = dict(scales) if isinstance(scales, Mapping) else dict.fromkeys(state.names, scales)
     for name, value in wanted.items():
         if name not in state.names:
             raise ConfigError(f"hold(): no layer {name!r}; the layers are {', '.join(state.names)}")
-        if not (math.isfinite(value) and value > 0):
+        try:
+            fits = not isinstance(value, str) and 0 < float(value) < math.inf
+        except (OverflowError, TypeError, ValueError):
+            fits = False
+        if not fits:
             raise ConfigError(f"hold(): scale {value!r} of layer {name!r} must be finite and > 0")
     now = state.by_name(state.scale)
     held = {name: float(wanted.get(name, now[name])) for name in state.names}

@@ -120,6 +120,8 @@ def select(model: nn.Module, layers: Selection) -> list[Found]:
         if isinstance(layers, nn.Module) or not isinstance(layers, Iterable):
             raise AttachError(f'layers= is a {type(layers).__name__}: give names, a predicate (name, module) -> bool, or "all"')
         names = [layers] if isinstance(layers, str) else list(layers)
+        if wrong := [name for name in names if not isinstance(name, str)]:
+            raise AttachError(f"layers= has {wrong[0]!r}: give names, a predicate (name, module) -> bool, or 'all'")
         unknown = [name for name in names if name not in {item.name for item in usable}]
         if unknown:
             skipped = {item.name: item.reason for item in [*candidates, *outside(model)] if item.reason is not None}

@@ -14,7 +14,7 @@ from .calibrate import calibrate
 from .config import Config
 from .controller import Scales
 from .doubts import doubts
-from .errors import AttachError
+from .errors import AttachError, ConfigError
 from .following import Following, innermost
 from .layer import Group, Layer
 from .mirror import copied, follow
@@ -148,11 +148,15 @@ class Homeostat:
             higher_is_better: False for a loss.
 
         Raises:
-            ConfigError: the metric is NaN or infinite, on any rank; nothing has changed.
+            ConfigError: the metric is no number, or NaN or infinite, on any rank; nothing has changed.
             SensingError: no step was taken yet.
         """
         self._require_attached("epoch()")
-        self._regulator.close_epoch(float(metric), higher_is_better, self._following and self._following.learning_rate())
+        try:
+            value = float(metric)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise ConfigError(f"epoch({metric!r}): the validation metric must be a number ({error})") from error
+        self._regulator.close_epoch(value, higher_is_better, self._following and self._following.learning_rate())
         group = self._regulator.group
         checks.say(group.said, checks.silent(self.state, self.model))
         if group.pace.epoch(any(layer.sum.tally is not None for layer in group.layers)):

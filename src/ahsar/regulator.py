@@ -1,6 +1,5 @@
 """The loop from layers to thresholds: read what was sensed, ask `controller` for the next state, write its scales."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,12 +12,14 @@ from . import checks, controller, distributed, travel, warned
 from .answers import ANSWER
 from .config import Config
 from .controller import Scales
-from .errors import ConfigError, SensingError
+from .errors import ConfigError, SensingError, StateError
 from .glance import NO_SPIKES
 from .later import Later
 from .layer import Group
 from .spikes import look, shares
 from .state import ControllerState, Sums, each, from_dict, initial, keep, reorder, to_dict
+
+_LARGEST = 1e150  # of metrics: their squares are numbers too
 
 
 class Regulator:
@@ -105,7 +106,7 @@ class Regulator:
             )
         # first the mean: NaN on one rank must stop them all, not leave the others waiting
         value = self._mean(metric if higher_is_better else -metric)
-        if not math.isfinite(value):
+        if not abs(value) < _LARGEST:
             raise ConfigError(f"epoch({metric}): the validation metric must be finite; did training diverge?")
         energy = self._mean(controller.energy(now))
         self.become(controller.close_epoch(now, metric, value, energy, self.config, self.scales, learning_rate))
@@ -236,6 +237,8 @@ class Regulator:
     def load(self, saved: dict[str, Any]) -> None:
         """Go on from what `save` gave; raises `StateError`, and changes nothing, if it is of another model."""
         left_alone = saved.get("left_alone", {}) if isinstance(saved, dict) else {}
+        if not isinstance(left_alone, dict) or not all(isinstance(reason, str) for reason in left_alone.values()):
+            raise StateError(f"the state is damaged (left_alone = {left_alone!r}): was it saved by state_dict()?")
         news = {name: reason for name, reason in left_alone.items() if name in self.state.names}
         new, sums = from_dict(saved, [name for name in self.state.names if name not in news], self.state.device)
         if Config.from_dict(saved["config"]) != self.config:

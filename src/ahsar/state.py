@@ -1,5 +1,6 @@
 """The controller's state as a value: what a Homeostat keeps between updates, and how it is saved and read again."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,8 @@ _NUMBERS = (
     *("gain", "stride", "futile", "largest_rate", "spacing", "steps", "epochs", "updated"),
     *("metric", "metric_mean", "metric_best", "metric_variance", "metric_weight", "last_energy"),
 )
-
+_WHOLE = ("futile", "spacing", "steps", "epochs")
+_COUNTS = (*_WHOLE, "heard", "sizes", "led", "silent", "bad", "largest_rate", "metric_variance", "metric_weight", "stride")
 
 Sums = Mapping[str, tuple[Tensor | None, int]]  # what was sensed since the last update: by name, spikes (0-d) and outputs
 
@@ -159,8 +161,11 @@ def from_dict(saved: dict[str, Any], names: Sequence[str], device: torch.device)
     if lacking:
         raise StateError(f"the state lacks {', '.join(map(repr, lacking))}: was it saved by state_dict()?")
     layers = saved["layers"]
+    if not isinstance(layers, dict):
+        raise StateError(f"the state is damaged (its layers are a {type(layers).__name__}): was it saved by state_dict()?")
     if set(layers) != set(names):
-        differences = (("it lacks", sorted(set(names) - set(layers))), ("it adds", sorted(set(layers) - set(names))))
+        added = sorted(map(str, set(layers) - set(names)))
+        differences = (("it lacks", sorted(set(names) - set(layers))), ("it adds", added))
         raise StateError(
             "the state belongs to another model: "
             + "; ".join(f"{what} {', '.join(which)}" for what, which in differences if which)
@@ -172,14 +177,41 @@ def from_dict(saved: dict[str, Any], names: Sequence[str], device: torch.device)
             )
             for key in VECTORS
         }
-        spikes = {name: None if entry["spikes"] is None else entry["spikes"].to(device) for name, entry in layers.items()}
+        spikes = {
+            name: None if entry["spikes"] is None else entry["spikes"].to(device, torch.float32).reshape(())
+            for name, entry in layers.items()
+        }
         sums = {name: (spikes[name], int(entry["count"])) for name, entry in layers.items()}
-        if unknown := [name for name in saved["arrivals"] if name not in layers]:
-            raise KeyError(unknown[0])
         held = None if saved["held"] is None else {name: float(saved["held"][name]) for name in layers}
         history = tuple(dict(record) for record in saved["history"])
         numbers = {name: saved[name] for name in _NUMBERS}
         state = ControllerState(tuple(layers), held=held, history=history, **vectors, **numbers)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        _check(state, sums, saved["arrivals"])
+    except (ArithmeticError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise StateError(f"the state is damaged ({error!r}): was it saved by state_dict()?") from error
     return state, sums
+
+
+def _check(state: ControllerState, sums: Sums, arrivals: Any) -> None:
+    """Raise ValueError, or TypeError, for what no controller comes to: a later step would fail, or go on with nonsense."""
+    for key in VECTORS:
+        values: Tensor = getattr(state, key)
+        fits = values.isfinite() | (values.isnan() if key == "own" else values == math.inf if key == "led" else False)
+        fits &= values > 0 if key == "scale" else values >= 0 if key in _COUNTS else True
+        if not bool(fits.all()):
+            raise ValueError(f"{key} = {values.tolist()}")
+    for name in _NUMBERS:
+        value, least = getattr(state, name), {"gain": 1, "spacing": 1}.get(name, 0 if name in _COUNTS else -math.inf)
+        kind = bool if name == "updated" else int if name in _WHOLE else (int, float)
+        real = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        # the energy of layers that never ran is NaN
+        if not real or not (value >= least or name == "last_energy") or value == math.inf:
+            raise ValueError(f"{name} = {value!r}")
+    if not isinstance(arrivals, list) or len(set(arrivals)) < len(arrivals) or not set(arrivals) <= set(state.names):
+        raise ValueError(f"arrivals = {arrivals!r}")
+    if wrong := [scale for scale in (state.held or {}).values() if not 0 < scale < math.inf]:
+        raise ValueError(f"held scale {wrong[0]}")
+    if wrong := [count for _, count in sums.values() if count < 0]:
+        raise ValueError(f"count {wrong[0]}")
+    if wrong := [record for record in state.history if not isinstance(record.get("gain"), (int, float))]:
+        raise ValueError(f"history has {wrong[0]}")

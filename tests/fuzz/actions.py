@@ -11,7 +11,8 @@ from torch import Tensor, nn
 import ahsar
 from tests.adapters.case import BATCH
 
-from .pair import Pair, attempt, quiet
+from .common import quiet
+from .pair import Pair, attempt
 from .twin import attributes, kind, put, scaled
 
 

@@ -1,8 +1,7 @@
 """A net that can be attached, and its twin that never is: each action is done to both, and both are compared."""
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from operator import attrgetter
 from typing import Any
 
@@ -15,17 +14,10 @@ import ahsar
 from ahsar.answers import ANSWER
 from tests.adapters.case import BATCH, Case
 
+from .common import quiet
 from .law import check_update
 from .nets import BY_NAME, Net, Plan, seed
 from .twin import attributes, multiplied, scaled
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """The controller and the frameworks may warn of whatever such nets do; the contents are tested elsewhere."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def attempt(function: Callable[[], Any]) -> Any:

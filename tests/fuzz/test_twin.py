@@ -4,16 +4,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from .common import examples
 from .machine import Machine
 from .nets import FRAMEWORKS
 
 # drawing a net takes as long as running it, and some frameworks cannot run in every dtype
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-
-
-def examples(share: int) -> int:
-    """How many to try: `share` of some 200, and 50 times as many with `--hypothesis-profile full`."""
-    return share * (50 if settings.get_current_profile_name() == "full" else 1)
 
 
 @pytest.mark.parametrize("framework", [name for name, cases in FRAMEWORKS.items() if cases])

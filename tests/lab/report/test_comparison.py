@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import zlib
 from pathlib import Path
@@ -423,11 +424,20 @@ def test_a_report_that_fails_touches_nothing(tmp_path: Path, monkeypatch: pytest
         (None, r"trials\.jsonl: cannot be read"),
         ("", "holds no trials"),
         ('{"trial": "a"', r"trials\.jsonl, line 2: is not valid JSON"),
-        ("[1, 2]", r"line 2: is not a trial record"),
+        ("[1, 2]", r"line 2: the record is a list, not a table"),
         ('{"trial": "ahsar-s0"}', r"line 2: the record lacks `arm`"),
+        ({"seed": "one"}, r"line 2: the record has `seed` = 'one'"),
+        ({"budget": True}, r"line 2: the record has `budget` = True"),
+        ({"target": math.nan}, r"line 2: the record has `target` = nan"),
+        ({"final_test": None}, r"line 2: the record has no `final_test`"),
+        ({"synops": [1]}, r"line 2: the record has `synops` = \[1\]"),
+        ({"curve": [3]}, r"line 2: the record has a `curve` with 3"),
+        ({"curve": [{"step": 0}]}, r"line 2: the record has a `curve` with `seconds` = None"),
     ],
 )
-def test_bad_results_are_named_by_file_and_line(tmp_path: Path, content: str | None, message: str) -> None:
+def test_bad_results_are_named_by_file_and_line(tmp_path: Path, content: Any, message: str) -> None:
+    if isinstance(content, dict):  # a record that differs in this
+        content = json.dumps({**trial("ahsar", 0), **content})
     if content is not None:
         first = json.dumps(trial("baseline", 0)) if content else ""
         (tmp_path / "trials.jsonl").write_text(f"{first}\n{content}\n", encoding="utf-8")

@@ -92,6 +92,13 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     path = drawn.write(tmp_path, mlp=odd, conv=odd)
     with pytest.raises(WorkloadError, match="is no distribution: give choose, uniform, log or whole, or as"):
         load(path)
+    for odd in ('{ name = "mlp", tau = { choose = 3 } }', "3", '{ name = "mlp", tau = { as = "model.none" } }'):
+        path = drawn.write(tmp_path, mlp=odd, conv=odd)
+        with pytest.raises(WorkloadError, match="its tables draw nothing"):
+            load(path)
+    path.write_text(path.read_text().replace("verdict = ", "verdict = 2020-01-01 # "))
+    with pytest.raises(WorkloadError, match=r"verdict = .*must be of type int"):
+        load(path)
     with pytest.raises(WorkloadError, match="numbered from 0"):
         USERS.draw(-1)
 

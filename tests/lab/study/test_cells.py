@@ -141,6 +141,8 @@ def test_a_cell_that_is_not_tuned_or_has_no_data_is_refused(tmp_path: Path) -> N
         ("depth = 3", "depth = -3", "cell 2: model.depth = -3: out of range"),
         ("[[cells]]", "[[cell]]", "no \\[\\[cells\\]\\]"),
         ("steps = 40", "steps = ", "not valid TOML"),
+        ('model = "three"', 'model = ["three"]', r"model = \['three'\]: choose from"),
+        ("[[cells]]", "quick = 1\n[[cells]]", "must be a table"),
         ("[defaults.optimizer]", "one_constant = 0\n[defaults.optimizer]", "one_constant = 0: it must be a number above 0"),
         ("[defaults.optimizer]", "one_constant = true\n[defaults.optimizer]", "one_constant = True: it must be a number"),
         (

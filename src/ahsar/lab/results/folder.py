@@ -13,11 +13,12 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ahsar.errors import ResultsError, WorkloadError
 from ahsar.files import write_whole
 from ahsar.lab.results.provenance import Settings
-from ahsar.lab.results.schema import Record
+from ahsar.lab.results.schema import Record, wrong
 from ahsar.lab.spec.workload import Workload, from_dict
 
 STOP = "stop"  # no trial has this name: theirs end in a seed
@@ -26,11 +27,14 @@ STOP = "stop"  # no trial has this name: theirs end in a seed
 def read_record(path: Path) -> Record | None:
     """The record of one trial in its own file, or None if there is none; raises ResultsError if it is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise ResultsError(f"{path} is not valid JSON ({error}): remove it, and its trial is run again") from None
+    if said := wrong(record):
+        raise ResultsError(f"{path}: the record {said}: remove it, and its trial is run again")
+    return record
 
 
 def records_in(folder: Path) -> Iterator[Record]:
@@ -38,6 +42,24 @@ def records_in(folder: Path) -> Iterator[Record]:
     for path in sorted(folder.glob("*-s*.jsonl")):
         if (record := read_record(path)) is not None:
             yield record
+
+
+def read_about(path: Path, cure: str, **kinds: type) -> dict[str, Any]:
+    """What a results folder says of itself, a table in JSON; `kinds` are the types of what it must hold.
+
+    Raises:
+        ResultsError: it cannot be read, or holds something else.
+    """
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, RecursionError, ValueError) as error:
+        raise ResultsError(f"{path} cannot be read ({error}): {cure}") from None
+    if not isinstance(about, dict):
+        raise ResultsError(f"{path} cannot be read (it is a {type(about).__name__}): {cure}")
+    for name, kind in kinds.items():
+        if not isinstance(about.get(name), kind):
+            raise ResultsError(f"{path} cannot be read ({name} = {about.get(name)!r}): {cure}")
+    return about
 
 
 class Results:
@@ -80,10 +102,7 @@ class Results:
         settings.check(self.folder, records_in(self.trials))
 
     def _read_manifest(self) -> dict:
-        try:
-            return json.loads(self.manifest.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ResultsError(f"{self.manifest} cannot be read ({error}): give another --out") from None
+        return read_about(self.manifest, "give another --out", workload=dict)
 
     def finished(self, name: str) -> Record | None:
         """The record of a trial, or None if it has not ended."""

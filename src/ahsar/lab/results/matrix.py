@@ -7,6 +7,7 @@ from typing import Any
 from ahsar.errors import ResultsError
 from ahsar.files import write_whole
 from ahsar.lab.results import provenance
+from ahsar.lab.results.folder import read_about
 
 ABOUT = "matrix-about.json"
 
@@ -29,10 +30,9 @@ def take(
 
 def about_of(out: Path) -> dict[str, Any]:
     """What `take` noted; raises ResultsError if there is nothing."""
-    try:
-        return json.loads((out / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"{out}: holds no matrix ({error}): give the --out of `ahsar compare MATRIX`") from None
+    if not (out / ABOUT).is_file():
+        raise ResultsError(f"{out}: holds no matrix: give the --out of `ahsar compare MATRIX`")
+    return read_about(out / ABOUT, "give the --out of `ahsar compare MATRIX`", name=str, quick=bool, cells=dict)
 
 
 def is_matrix(out: Path) -> bool:

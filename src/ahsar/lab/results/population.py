@@ -11,7 +11,7 @@ from typing import Any
 from ahsar.errors import ResultsError
 from ahsar.files import write_whole
 from ahsar.lab.results import provenance
-from ahsar.lab.results.folder import records_in
+from ahsar.lab.results.folder import read_about, records_in
 from ahsar.lab.results.records import read as read_trials
 from ahsar.lab.results.schema import Record
 
@@ -64,10 +64,9 @@ def take(out: Path, name: str, hash_: str, verdict: bool, nets: dict[str, Net], 
 
 def about_of(out: Path) -> dict[str, Any]:
     """What `take` noted; raises ResultsError if there is nothing."""
-    try:
-        return json.loads((out / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"{out}: holds no population ({error}): give the --out of `ahsar population`") from None
+    if not (out / ABOUT).is_file():
+        raise ResultsError(f"{out}: holds no population: give the --out of `ahsar population`")
+    return read_about(out / ABOUT, "give the --out of `ahsar population`", name=str, hash=str, verdict=bool, draws=dict)
 
 
 def is_population(out: Path) -> bool:

@@ -11,7 +11,7 @@ from ahsar.errors import ResultsError
 from ahsar.lab.arms import RIVALS, VARIANTS
 from ahsar.lab.arms.names import kind_of, number_of
 from ahsar.lab.results import stats, times
-from ahsar.lab.results.schema import ENDED, Record, missing
+from ahsar.lab.results.schema import ENDED, Record, wrong
 
 ORDER = ("baseline", "ahsar", "constant", "constant-left-out", "constant-for-all", "shuffled", "attached", *VARIANTS, *RIVALS)
 
@@ -45,12 +45,10 @@ def _record(line: bytes, where: str) -> Record:
     cure = "delete the line and run `ahsar compare` again, which redoes this trial alone"
     try:
         record = json.loads(line.decode())
-    except ValueError as error:  # bad UTF-8 included
+    except (RecursionError, ValueError) as error:  # bad UTF-8 included
         raise ResultsError(f"{where}: is not valid JSON ({error}): {cure}") from error
-    if not isinstance(record, dict):
-        raise ResultsError(f"{where}: is not a trial record: {cure}")
-    if lacking := missing(record):
-        raise ResultsError(f"{where}: the record lacks `{lacking[0]}`: {cure}")
+    if said := wrong(record):
+        raise ResultsError(f"{where}: the record {said}: {cure}")
     return record
 
 

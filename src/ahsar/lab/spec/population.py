@@ -86,6 +86,8 @@ class Population:
                 return self._try(random, number)
             except WorkloadError as error:
                 said = error
+            except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+                said = WorkloadError(f"its tables draw nothing ({error!r})")
         raise WorkloadError(
             f"population {self.name!r}: {TRIES} tries of draw {number} gave no valid workload; the last: {said}"
         )
@@ -131,12 +133,17 @@ def load(name: str | Path) -> Population:
     missing = [key for key in ("name", "title", "verdict", "rivals", "defaults", *AXES) if not table.get(key)]
     if missing:
         raise WorkloadError(f"{path}: {missing[0]} is missing; add it")
+    for key, kind in (("name", str), ("title", str), ("verdict", int), ("rivals", int)):
+        if type(table[key]) is not kind:
+            raise WorkloadError(f"{path}: {key} = {table[key]!r}: must be of type {kind.__name__}")
     title = table.pop("title")
     made = Population(table["name"], title, table, table["verdict"], table["rivals"])
     try:
         made.draw(0)
     except WorkloadError as error:
         raise WorkloadError(f"{path}: {error}") from None
+    except TypeError as error:  # a date, say, of which no hash can be made
+        raise WorkloadError(f"{path}: holds what is no number, text, list or table ({error})") from None
     return made
 
 

@@ -157,9 +157,11 @@ def load(name: str | Path, quick: bool = False) -> Study:
 def _cells(path: Path, table: dict[str, Any], quick: bool) -> tuple[Cell, ...]:
     """All cells of a matrix; raises as `load`."""
     beside = path.with_name(f"{path.stem}.tuned.toml")
-    tuned = read_toml(beside, "matrix").get("quick" if quick else "full", {}) if beside.exists() else {}
-    cells = []
-    for number, entry in enumerate(table.get("cells", []), 1):
+    tuned = _table(read_toml(beside, "matrix"), "quick" if quick else "full", beside) if beside.exists() else {}
+    cells, entries = [], table.get("cells", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise WorkloadError(f"{path}: cells = {entries!r}: must be tables, [[cells]]")
+    for number, entry in enumerate(entries, 1):
         try:
             cells.append(_cell(table, entry, tuned, quick))
         except WorkloadError as error:
@@ -172,7 +174,7 @@ def _cells(path: Path, table: dict[str, Any], quick: bool) -> tuple[Cell, ...]:
 
 def _one_constant(path: Path, table: dict[str, Any], cells: tuple[Cell, ...], quick: bool) -> float | None:
     """The one constant of a matrix, which every cell runs: it stands in each grid, or is the baseline's 1; raises as `load`."""
-    scale = (table | table.get("quick", {}) if quick else table).get("one_constant")
+    scale = (table | _table(table, "quick", path) if quick else table).get("one_constant")
     if scale is None:
         return None
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < float("inf"):
@@ -188,29 +190,42 @@ def _one_constant(path: Path, table: dict[str, Any], cells: tuple[Cell, ...], qu
 
 def _cell(table: dict[str, Any], entry: dict[str, Any], tuned: dict[str, Any], quick: bool) -> Cell:
     entry = copy.deepcopy(entry)
-    built: dict[str, Any] = copy.deepcopy(table.get("defaults", {}))
+    built: dict[str, Any] = copy.deepcopy(_table(table, "defaults"))
     axes = {}
     for axis in _AXES:
         axes[axis] = entry.pop(axis, None)
-        blocks = table.get(axis, {})
-        if axes[axis] not in blocks:
+        blocks = _table(table, axis)
+        if not isinstance(axes[axis], str) or axes[axis] not in blocks:
             raise WorkloadError(f"{axis} = {axes[axis]!r}: choose from {', '.join(blocks)}")
-        block = copy.deepcopy(blocks[axes[axis]])
+        block = copy.deepcopy(_table(blocks, axes[axis]))
         # beside its own fields a block may bring other tables, and a quick budget of them
         _lay(built, {key: block.pop(key) for key in [*_TABLES, "quick"] if isinstance(block.get(key), dict)})
         _lay(built, {axis: block})
     name = "-".join(axes.values())
     rivals, floor = entry.pop("rivals", False), entry.pop("floor", 0.0)
     _lay(built, entry)
-    path = built.get("data", {}).pop("path", "")
+    path = _table(built, "data").pop("path", "")
+    for key, value, kind in (("rivals", rivals, bool), ("floor", floor, (int, float)), ("data.path", path, str)):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise WorkloadError(f"{key} = {value!r}: must be {'a number' if key == 'floor' else 'a text or a truth value'}")
     built.update(name=name, title=" · ".join(axes.values()))
     middle = workload.parse(copy.deepcopy(built), quick).optimizer.lr
-    frozen = tuned.get(name)
+    frozen = _table(tuned, name)
     if frozen:
+        if lacking := {"lr", "target"} - frozen.keys():
+            raise WorkloadError(f"what was tuned for it lacks {min(lacking)!r}: run `ahsar tune` again")
         _lay(built, {"quick": {"optimizer": {"lr": frozen["lr"]}, "target": {"value": frozen["target"]}}} if quick else {
             "optimizer": {"lr": frozen["lr"]}, "target": {"value": frozen["target"]}
         })  # fmt: skip
     return Cell(name, workload.parse(built, quick), path, middle, floor, bool(frozen), rivals, axes)
+
+
+def _table(tables: dict[str, Any], key: str, where: Path | None = None) -> dict[str, Any]:
+    """A table out of others, {} if there is none."""
+    found = tables.get(key, {})
+    if not isinstance(found, dict):
+        raise WorkloadError(f"{f'{where}: ' if where else ''}{key} = {found!r}: must be a table")
+    return found
 
 
 def _lay(below: dict[str, Any], above: dict[str, Any]) -> None:
