@@ -280,3 +280,42 @@ def _rank_with_membrane(homeostat: Any) -> list[Any]:
 def test_ranks_leave_the_same_membranes_alone(tmp_path: Any) -> None:
     one, other = together(_with_membrane, _rank_with_membrane, 2, tmp_path)
     assert one == other and one[0] == ["3"] and list(one[1]) == ["1"]
+
+
+class Kept(nn.Module):
+    """Answers with a membrane that its last layer keeps, and does not return."""
+
+    def __init__(self, framework: str) -> None:
+        super().__init__()
+        import snntorch
+        from spikingjelly.activation_based import neuron
+
+        self.into, self.between = nn.Linear(models.FEATURES, 12), nn.Linear(12, models.CLASSES)
+        self.framework = framework
+        if framework == "snntorch":
+            self.first, self.last = (snntorch.Leaky(0.5, init_hidden=True) for _ in range(2))
+        else:
+            self.first, self.last = (neuron.LIFNode(step_mode="m", store_v_seq=True) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        from spikingjelly.activation_based import functional
+
+        if self.framework == "snntorch":
+            for layer in (self.first, self.last):
+                layer.reset_mem()  # type: ignore[operator]
+            steps = []
+            for _ in range(models.STEPS):
+                self.last(self.between(self.first(self.into(x))))
+                steps.append(self.last.mem)
+            return torch.stack(steps).mean(0)  # type: ignore[arg-type]
+        functional.reset_net(self)
+        self.last(self.between(self.first(self.into(x.expand(models.STEPS, *x.shape)))))
+        return self.last.v_seq.mean(0)  # type: ignore[operator, union-attr]
+
+
+@pytest.mark.parametrize("framework", ["snntorch", "spikingjelly"])
+def test_a_membrane_that_is_read_from_the_layer_is_an_answer_too(framework: str) -> None:
+    model = Kept(framework)
+    homeostat = ahsar.attach(model)
+    step(model, homeostat)
+    assert list(homeostat.left_alone) == ["last"] and list(homeostat.scales) == ["first"]

@@ -77,6 +77,13 @@ class Answers:
                 node.metadata[_NAME] = name
                 self.marked.add(name)
 
+    def mark_states(self, module: nn.Module, name: str) -> None:
+        """Mark the membranes that a layer keeps, which a model may return in the place of spikes; not what others gave it."""
+        for tensor in tensors_in(module.__dict__):
+            node: Any = tensor.grad_fn
+            if node is not None and _NAME not in node.metadata and not _combines_weights(node):
+                node.metadata[_NAME] = name
+
     def _enter(self, module: nn.Module, args: Any) -> None:
         if _watches():
             self._depth += 1

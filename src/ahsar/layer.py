@@ -210,6 +210,7 @@ class Layer:
         self.sum.add(spikes)
         if self.group.answers.watching:
             self.group.answers.mark(output, self.name)
+            self.group.answers.mark_states(self.module, self.name)
         if not self.fired:
             self.ceiling = self.adapter.ceiling(self.module, spikes)
             self.arrive()

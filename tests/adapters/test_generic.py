@@ -337,6 +337,7 @@ def test_whoever_names_the_function_instead_is_told_how(other: Any) -> None:
     other(Raw)
     with pytest.raises(ahsar.AttachError, match="with through= if forward takes it through softplus, exp or sigmoid"):
         attach(Raw(torch.tensor(-0.4)))
-    for wrong in ({"through": "square"}, {"through": "exp", "rest": -65.0}):
+    wrongs: list[dict[str, Any]] = [{"through": "square"}, {"through": "exp", "rest": -65.0}]
+    for wrong in wrongs:
         with pytest.raises(ahsar.AdapterError, match=r"register_adapter: through = .*: one of softplus, exp, sigmoid"):
             ahsar.register_adapter(Raw, threshold="level", **wrong)
