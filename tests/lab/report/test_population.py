@@ -39,7 +39,7 @@ def record(arm: str, test: float | None, number: int = 0) -> dict[str, Any]:
         "higher_is_better": True, "target": 0.5, "steps_to_target": None, "seconds_to_target": None, "seconds": 1.0,
         "final_test": test, "mean_rate": None if test is None else test / 2, "digest": None if test is None else digest,
         "synops": None if test is None else {"effective_acs": operations - 10, "effective_macs": 10.0},
-        "curve": [{"step": 0, "rates": {"lif1": 0.1, "lif2": 0.3}}],
+        "curve": [{"step": 0, "seconds": 0.0, "val_metric": 0.1, "rates": {"lif1": 0.1, "lif2": 0.3}}],
     }  # fmt: skip
 
 
