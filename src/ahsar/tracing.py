@@ -3,6 +3,7 @@
 There tensors have no values, or are wrappers that die with the transform: nothing may be sensed of them, or kept.
 """
 
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
@@ -46,18 +47,19 @@ class Unscriptable:
     """Stands on a module until `remove()`, and tells `torch.jit.script`, which would compile the hooks, what to do."""
 
     def __init__(self, module: nn.Module, name: str):
-        self.module, self.name = module, name
-        module.__dict__["__prepare_scriptable__"] = self
-
-    def __call__(self) -> NoReturn:
-        raise ExportError(
-            f"layer {self.name!r} is attached, and torch.jit.script would compile its hooks: bake() the model first, "
-            f"{OR_A_COPY}"
-        )
+        self.module = module
+        # a partial function has no attributes: tracetorch follows those of all that a module holds
+        module.__dict__["__prepare_scriptable__"] = partial(_refuse_scripting, name)
 
     def remove(self) -> None:
         """Let the module be scripted."""
         self.module.__dict__.pop("__prepare_scriptable__", None)
+
+
+def _refuse_scripting(name: str) -> NoReturn:
+    raise ExportError(
+        f"layer {name!r} is attached, and torch.jit.script would compile its hooks: bake() the model first, {OR_A_COPY}"
+    )
 
 
 def has_values(tensor: Tensor) -> bool:

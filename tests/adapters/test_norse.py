@@ -135,7 +135,7 @@ def test_a_whole_number_as_threshold_is_scaled_to_a_fraction() -> None:
 
 def test_a_threshold_below_rest_is_refused() -> None:
     low = norse.LIFParameters(v_leak=torch.tensor(0.0), v_th=torch.tensor(-0.5))
-    with pytest.raises(ahsar.AttachError, match=r"'0' \(LIF\): threshold -0\.5 is not above rest \(0\)"):
+    with pytest.raises(ahsar.AttachError, match=r"'0': its threshold, -0\.5, is not finite and above rest \(0\)"):
         attach(norse.LIF(low))
 
 
