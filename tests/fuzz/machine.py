@@ -14,6 +14,7 @@ import ahsar
 from tests.models import MOVING
 
 from . import actions
+from .common import quiet
 from .nets import plans
 from .pair import Pair
 
@@ -143,10 +144,11 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.weights is not None)
     @rule()
     def load_weights(self) -> None:
-        got = [
-            actions.attempt(lambda net=net, saved=saved: net.load_state_dict(saved))
-            for net, saved in zip((self.pair.twin, self.pair.model), self.weights, strict=True)
-        ]
+        with quiet():  # weights of before attach carry no scales, of which a warning says so
+            got = [
+                actions.attempt(lambda net=net, saved=saved: net.load_state_dict(saved))
+                for net, saved in zip((self.pair.twin, self.pair.model), self.weights, strict=True)
+            ]
         assert type(got[0]) is type(got[1]), got
 
     @attached

@@ -157,8 +157,10 @@ class Pair:
 
     def step(self, paused: bool = False) -> None:
         """Of the optimizers and of the controller; with nothing sensed it refuses to."""
-        idle = self.homeostat is not None and not paused and self.due and not self.sums
         before = None if self.homeostat is None else self.homeostat.state
+        # where those that ran are all left alone, there is nothing to miss
+        awaited = self.homeostat is not None and (not self.homeostat.state.updated or _any_known(self.homeostat))
+        idle = awaited and not paused and self.due and not self.sums
         try:
             with quiet():
                 for optimizer in self.optimizers[::-1]:
@@ -185,3 +187,7 @@ class Pair:
         last = f"neurons.n{len(self.plan.layers) - 1}"
         for name, reason in self.homeostat.left_alone.items():
             assert reason != ANSWER or (name == last and not self.plan.readout)
+
+
+def _any_known(homeostat: ahsar.Homeostat) -> bool:
+    return any(rate == rate for rate in homeostat.rates.values())
