@@ -15,6 +15,7 @@ from ahsar.lab.report.comparison.summary import markdown
 from ahsar.lab.report.comparison.words import findings, headline
 from ahsar.lab.report.matrix import tables, words
 from ahsar.lab.report.population import page as nets
+from ahsar.lab.report.population.pictures import scatter
 from ahsar.lab.report.text import arm_name, count, markdown_table, mean_gap, speedup, times
 from ahsar.lab.results.records import is_rival
 
@@ -61,7 +62,19 @@ def keep_population(folder: Path) -> Path:
         shutil.copy(path, target / path.name)
     raw = (folder / "trials.jsonl").read_bytes()
     (target / "trials.jsonl.gz").write_bytes(gzip.compress(raw, mtime=0))
+    numbers = json.loads((target / "population.json").read_text(encoding="utf-8"))
+    chosen = {arm: numbers["arms"][arm] for arm in chosen_of(numbers)}
+    scatter({**numbers, "arms": chosen}, target / "population-short.png")
     return target
+
+
+def chosen_of(found: dict) -> dict[str, str]:
+    """The untouched nets, AHSAR, the best single constant and the best rival of a population, each with its words."""
+    arms = found["arms"]
+    rivals = [arm for arm in arms if is_rival(arm)]
+    best = max(rivals, key=lambda arm: arms[arm]["against_ahsar"]["mean"], default=None)
+    names = {"baseline": "untouched", "ahsar": "ahsar", found["best_constant"]: "best single constant", best: "best rival"}
+    return {arm: said for arm, said in names.items() if arm is not None}
 
 
 def population(name: str) -> str:
@@ -76,9 +89,6 @@ def short(name: str) -> str:
     """Four rows of a population: the untouched nets, AHSAR, the best single constant and the best rival."""
     found = json.loads((RESULTS / name / "population.json").read_text(encoding="utf-8"))
     arms = found["arms"]
-    rivals = [arm for arm in arms if is_rival(arm)]
-    best = max(rivals, key=lambda arm: arms[arm]["against_baseline"]["mean"], default=None)
-    names = {"baseline": "untouched", "ahsar": "ahsar", found["best_constant"]: "best single constant", best: "best rival"}
     lines = [
         [
             said if arm in ("baseline", "ahsar") else f"{said}: {arm_name(arm)}",
@@ -88,8 +98,7 @@ def short(name: str) -> str:
             "" if arm == "baseline" else f"{arms[arm]['better']} : {arms[arm]['worse']}",
             f"{arms[arm]['rate']:.2f}",
         ]
-        for arm, said in names.items()
-        if arm is not None
+        for arm, said in chosen_of(found).items()
     ]
     return markdown_table(["", "nets", "final test", "against untouched", "better : worse", "firing rate"], lines)
 
