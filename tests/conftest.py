@@ -33,6 +33,13 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def own_neurons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """snnTorch keeps a list of all neurons of the process, whose states it resets together: those of this test alone."""
+    snntorch = pytest.importorskip("snntorch")
+    monkeypatch.setattr(snntorch.SpikingNeuron, "instances", [])
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what needs a CUDA device where there is none."""
     if item.get_closest_marker("gpu") is not None:

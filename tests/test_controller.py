@@ -147,7 +147,7 @@ def test_hold_refuses_unknown_layers_and_scales_that_are_none(scales: Any) -> No
 
 def test_a_saved_state_comes_back_in_its_own_order() -> None:
     state = reorder(controller.update(initial(names(3), CPU), *vectors([(1, 2), (0, 3), (4, 4)]), Config()), names(3)[::-1])
-    state = replace(state, steps=7, history=({"epoch": 1},))
+    state = replace(state, steps=7, history=({"epoch": 1, "gain": 1.0},))
     sums = {"layer0": (torch.tensor(3.0), 9), "layer1": (None, 0), "layer2": (None, 0)}
     saved = to_dict(state, Config(), sums, ["layer2"])
     back, seen = from_dict(saved, names(3), CPU)

@@ -94,6 +94,7 @@ def surroundings(code: str) -> dict[str, Any]:
 # other packages' own: scripting in PyTorch, nirtorch's way to a graph, Lightning's way through PyTorch's trees
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+@pytest.mark.usefixtures("own_neurons")
 def test_a_block_runs(example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = str(example.parsed)
     for word, reason in ELSEWHERE.items():

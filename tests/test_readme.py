@@ -100,6 +100,7 @@ def test_readme_uses_only_checked_languages() -> None:
 NUMBER = re.compile(r"\d+\.\d+")
 
 
+@pytest.mark.usefixtures("own_neurons")
 def test_the_first_example_runs_and_prints_what_stands_below_it(capsys: pytest.CaptureFixture[str]) -> None:
     """Rates may differ in their last digits from processor to processor."""
     pytest.importorskip("snntorch")

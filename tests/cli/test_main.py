@@ -73,7 +73,7 @@ def test_corrupt_data_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatc
 
 def test_out_of_another_workload(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "workload.json").write_text(json.dumps({"name": "fashion", "hash": "abc"}))
+    (tmp_path / "out" / "workload.json").write_text(json.dumps({"name": "fashion", "hash": "abc", "workload": {}}))
     status, _, err = call(capsys, monkeypatch, "compare", "digits", "--out", str(tmp_path / "out"))
     assert status == 2 and "holds results of workload 'fashion' (hash abc)" in err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["workload.json"]

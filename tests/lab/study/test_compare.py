@@ -136,7 +136,7 @@ def test_interrupted_compare_goes_on(tmp_path: Path, blow: signal.Signals) -> No
     status, errors = process.wait(timeout=60), log.read_text()
     if blow is signal.SIGINT:
         assert status == 130
-        assert errors.startswith("error: interrupted; finished trials are kept") and len(errors.splitlines()) == 1
+        assert errors.startswith("interrupted; finished trials are kept") and len(errors.splitlines()) == 1
     wait_until_still(out / "trials")
     finished = {path.name: path.stat().st_mtime_ns for path in (out / "trials").glob("*.jsonl")}
     assert 2 <= len(finished) < 10 and not (out / "trials.jsonl").exists() and not (out / "report.html").exists()

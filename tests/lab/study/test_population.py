@@ -66,7 +66,13 @@ def test_an_interrupted_population_keeps_what_ended(tmp_path: Path) -> None:
     # long enough to be stopped
     file.write_text(file.read_text().replace("steps = 6", "steps = 400").replace("eval_every = 3", "eval_every = 10"))
     child = subprocess.Popen(
-        [sys.executable, "-m", "ahsar", *words], stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ
+        [sys.executable, "-m", "ahsar", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ,
+        # a shell's background job ignores Ctrl-C, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not (parts := list(out.glob("two-0000/trials/*.part"))) and time.monotonic() < deadline:
