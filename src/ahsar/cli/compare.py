@@ -85,8 +85,7 @@ def compare(
     try:
         plans, errors = [], {}
         if study.is_matrix:
-            axes = {cell.name: cell.axes for cell in study.cells}
-            matrix.take(folder, study.name, study.quick, axes, template.command, study.one_constant)
+            matrix.check(folder, study.name, study.quick)
         for cell in chosen:
             try:
                 plans.append(prepare(plan_of(study, cell, template, data, names, seeds)))
@@ -97,6 +96,9 @@ def compare(
                 console.print(f"[red]cell {cell.name}[/]: {error}", highlight=False)
         if not plans:
             raise ResultsError(f"no cell can run; the first, {chosen[0].name}: {errors[chosen[0].name]}")
+        if study.is_matrix:
+            axes = {cell.name: cell.axes for cell in study.cells}
+            matrix.take(folder, study.name, study.quick, axes, template.command, study.one_constant)
         announce(plans, console)
         with Progress(*STEPS_BAR, console=console) as progress:
             finish(plans, follow(plans, progress, console))

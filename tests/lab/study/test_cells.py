@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from ahsar import cli
 from ahsar.cli.app import app
 from ahsar.errors import DataError, WorkloadError
 from ahsar.lab import arms
@@ -361,3 +362,14 @@ def test_kept_models_of_a_matrix_are_tested_on_corrupted_samples(tmp_path: Path)
     assert json.loads((out / "matrix.json").read_text())["ood"]["frozen"]["n"] == 1
     again = CliRunner().invoke(app, ["robustness", str(out)])
     assert "give its .toml file" in str(again.exception)  # a folder alone does not say where this matrix lies
+
+
+def test_a_matrix_of_which_no_cell_can_run_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["ahsar", "compare", "headline", "--quick", "--arms", "magic"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2 and "unknown arm 'magic'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -20,12 +20,17 @@ def take(
     Raises:
         ResultsError: it holds another matrix, or this one with another budget.
     """
+    check(out, name, quick)
+    about = {"name": name, "quick": quick, "command": command, "one_constant": one_constant, "cells": cells}
+    write_whole(out / ABOUT, json.dumps({**about, "versions": provenance.versions()}, indent=1))
+
+
+def check(out: Path, name: str, quick: bool) -> None:
+    """Raises ResultsError if the folder holds another matrix, or this one with another budget."""
     if is_matrix(out):
         known = about_of(out)
         if (known.get("name"), known.get("quick")) != (name, quick):
             raise ResultsError(f"{out} holds matrix {known.get('name')!r} of another budget or name: give another --out")
-    about = {"name": name, "quick": quick, "command": command, "one_constant": one_constant, "cells": cells}
-    write_whole(out / ABOUT, json.dumps({**about, "versions": provenance.versions()}, indent=1))
 
 
 def about_of(out: Path) -> dict[str, Any]:
