@@ -17,3 +17,14 @@ def test_any_order_of_actions(framework: str) -> None:
     machine = type("Machine", (Machine,), {"framework": framework})
     limits = settings(max_examples=examples(22), stateful_step_count=12, suppress_health_check=SLOW)
     run_state_machine_as_test(machine, settings=limits)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute")  # the compiler's own
+@pytest.mark.parametrize("framework", ["generic", "snntorch"])
+def test_any_order_of_actions_on_nets_that_are_compiled(framework: str) -> None:
+    if not FRAMEWORKS[framework]:
+        pytest.skip(f"{framework} is not installed")
+    machine = type("Machine", (Machine,), {"framework": framework, "compiles": True})
+    limits = settings(max_examples=examples(8), stateful_step_count=12, suppress_health_check=SLOW)
+    run_state_machine_as_test(machine, settings=limits)
