@@ -12,6 +12,7 @@ from torch import nn
 
 import ahsar
 from ahsar import Config, Homeostat, StateError
+from ahsar.state import from_dict, initial, to_dict
 from tests import models
 from tests.models import MOVING
 from tests.test_homeostat import Backwards
@@ -247,3 +248,12 @@ def test_a_state_of_another_config_is_taken_with_a_warning() -> None:
     with pytest.warns(UserWarning, match="another Config; the one given to attach stays in force"):
         loading.load_state_dict(saving.state_dict())
     assert loading.config == Config() and loading.scales == saving.scales
+
+
+def test_a_version_that_is_a_tensor_and_a_metric_without_a_square_are_damage() -> None:
+    saved = to_dict(initial(["a"], torch.device("cpu")), Config(), {"a": (None, 0)}, [])
+    for key, value in (("version", torch.zeros(2)), ("metric", 1e200)):
+        with pytest.raises(StateError):
+            from_dict({**saved, key: value}, ["a"], torch.device("cpu"))
+    with pytest.raises(StateError):
+        Config.from_dict({**Config().to_dict(), "version": torch.zeros(2)})

@@ -147,7 +147,7 @@ class Config:
             raise StateError(f"Config.from_dict() needs what to_dict() gave, not a {type(values).__name__}")
         rest = dict(values)
         version = rest.pop("version", None)
-        if version != VERSION:
+        if not isinstance(version, int) or version != VERSION:  # a tensor of several numbers equals nothing
             raise StateError(
                 f"Config version {version!r} cannot be read: this ahsar reads version {VERSION}. Version 1 is that of ahsar "
                 "0.1, whose law had other constants: train on with that release, or attach anew"

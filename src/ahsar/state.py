@@ -152,10 +152,11 @@ def from_dict(saved: dict[str, Any], names: Sequence[str], device: torch.device)
         StateError: it is of another model or version, or damaged.
     """
     version = saved.get("version") if isinstance(saved, dict) else None
-    if version != VERSION:
+    if not isinstance(version, int) or version != VERSION:  # a tensor of several numbers equals nothing
         older = ". It was saved by ahsar 0.1, whose law had another state: train on with that release, or attach anew"
         raise StateError(
-            f"this is no state of a Homeostat of version {VERSION} (its version says {version!r})" + older * (version == 1)
+            f"this is no state of a Homeostat of version {VERSION} (its version says {version!r})"
+            + older * (isinstance(version, int) and version == 1)
         )
     lacking = [key for key in ("layers", "arrivals", "config", "history", "held", *_NUMBERS) if key not in saved]
     if lacking:
@@ -205,7 +206,8 @@ def _check(state: ControllerState, sums: Sums, arrivals: Any) -> None:
         kind = bool if name == "updated" else int if name in _WHOLE else (int, float)
         real = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
         # the energy of layers that never ran is NaN
-        if not real or not (value >= least or name == "last_energy") or value == math.inf:
+        # squares of metrics are to be numbers too
+        if not real or not (value >= least or name == "last_energy") or abs(value) > 1e150:
             raise ValueError(f"{name} = {value!r}")
     if not isinstance(arrivals, list) or len(set(arrivals)) < len(arrivals) or not set(arrivals) <= set(state.names):
         raise ValueError(f"arrivals = {arrivals!r}")
