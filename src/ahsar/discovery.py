@@ -11,6 +11,7 @@ from torch import nn
 
 from .adapters import Adapter, Skip, find
 from .errors import AttachError
+from .snapshot import STRUCTURE
 from .tables import html_table, text_table
 
 Selection = Callable[[str, nn.Module], bool] | Iterable[str] | None  # "all", or one name, is a str
@@ -61,7 +62,6 @@ def discover(model: nn.Module) -> Layers:
 
 
 OUTSIDE = "it is kept in a plain list, dictionary or object, where PyTorch finds no modules: use nn.ModuleList or nn.ModuleDict"
-_STRUCTURE = frozenset(nn.Module().__dict__)  # what nn.Module itself keeps: the modules that PyTorch finds, among others
 _DEPTH, _WIDTH = 2, 256  # of what is looked through
 
 
@@ -74,7 +74,7 @@ def outside(model: nn.Module) -> list[Found]:
     for name, module in model.named_modules():
         for attribute, value in module.__dict__.items():
             # a module that is an attribute itself was hidden on purpose
-            if attribute in _STRUCTURE or isinstance(value, nn.Module):
+            if attribute in STRUCTURE or isinstance(value, nn.Module):
                 continue
             for place, kept in _modules_in(value, f"{name}.{attribute}" if name else attribute, _DEPTH):
                 for item in discover(kept) if kept not in seen else ():

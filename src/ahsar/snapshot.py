@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 # what nn.Module itself keeps in __dict__: structure, not state
-_STRUCTURE = frozenset(nn.Module().__dict__)
+STRUCTURE = frozenset(nn.Module().__dict__)
 
 Back = Callable[[], Any]  # gives a value back as it was: the same object, with its old content. May be called many times
 
@@ -42,7 +42,7 @@ class Snapshot:
 
 
 def _state(module: nn.Module) -> dict[str, Any]:
-    return {name: value for name, value in module.__dict__.items() if name not in _STRUCTURE}
+    return {name: value for name, value in module.__dict__.items() if name not in STRUCTURE}
 
 
 def _keep(value: Any, known: dict[int, Back | None]) -> Back | None:

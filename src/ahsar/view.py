@@ -25,7 +25,7 @@ def rows(group: Group, state: ControllerState, config: Config) -> list[list[str]
     scales, led, silent = state.by_name(state.scale), state.by_name(state.led), state.by_name(state.silent)
     shown = []
     for name, rate in state.rates().items():
-        place, bound = _place(rate, aims[name], config), _at_bound(logs[name], config)
+        place, bound = standing(rate, aims[name], config), _at_bound(logs[name], config)
         kept = "held" if state.held is not None else "resting" if led[name] == math.inf else ""
         advice = _advice(place, rate, silent[name] >= SILENT_FOR, bound)
         said = ", ".join(filter(None, (place, "at its bound" * bound, kept)))
@@ -47,8 +47,8 @@ def notes(group: Group) -> list[str]:
     return [f"left alone: {name!r}, since {reason}" for name, reason in group.left_alone.items()]
 
 
-def _place(rate: float, aim: float, config: Config) -> str:
-    """Where a rate lies."""
+def standing(rate: float, aim: float, config: Config) -> str:
+    """Where a rate lies to the band around the set-point `aim`, in a word or two."""
     if math.isnan(rate):
         return "not heard yet"
     if rate < functional.SILENT:

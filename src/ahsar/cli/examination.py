@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 import ahsar
-from ahsar import functional
 from ahsar.cli.target import build_model
 from ahsar.discovery import Found, discover
 from ahsar.errors import AhsarError, AttachError, DataError
 from ahsar.verdict import in_words, refusal_of_model
+from ahsar.view import standing
 
 FRAMEWORKS = ("spikingjelly", "snntorch", "norse", "sinabs", "rockpool", "tracetorch", "braincog", "bindsnet")
 FORWARDS = 10  # of a net that is called once per time step, its membranes need some to get anywhere
@@ -63,7 +63,7 @@ def examine(target: str, batch: int, shape: str | None, data: str | None) -> dic
             homeostat.step()
     rows = []
     for name, rate in before.items():
-        state = _state(rate, config)
+        state = "did not run" if math.isnan(rate) else standing(rate, config.set_point, config)
         row = {"name": name, "class": type(found[name].module).__name__, "threshold": thresholds[name]}
         row |= {"rate": rate, "state": state, "attached_rate": homeostat.rates[name], "scale": homeostat.scales[name]}
         rows.append({**row, "advice": _advice(state, homeostat.rates[name], config)})
@@ -122,13 +122,6 @@ def _guesses(model: nn.Module, batch: int) -> list[tuple[int, ...]]:
             plain = [(batch, module.in_channels, *(size,) * rank) for size in _SIZES]
             return [*plain, *((_STEPS, *one) for one in plain)]
     return []
-
-
-def _state(rate: float, config: ahsar.Config) -> str:
-    if math.isnan(rate):
-        return "did not run"
-    low, high = (edge * config.set_point for edge in config.band)
-    return "silent" if rate < functional.SILENT else "low" if rate < low else "high" if rate > high else "in band"
 
 
 def _advice(state: str, attached: float, config: ahsar.Config) -> str:
