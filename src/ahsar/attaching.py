@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import checks, controller, verdict
+from . import checks, controller, verdict, warned
 from .config import Config, given
 from .controller import Scales
 from .discovery import Selection, outside, select
@@ -80,7 +80,7 @@ def attach(
         raise AttachError(verdict.sentence(refused))
     group = Group()
     if layers is None or callable(layers) or layers == "all":
-        checks.say(group.said, checks.kept_outside([item.name for item in outside(model)]))
+        warned.say(group.said, checks.kept_outside([item.name for item in outside(model)]))
     group.peers = Peers(model, process_group)
     for item in chosen:
         assert item.adapter is not None

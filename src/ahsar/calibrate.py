@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import checks, controller
+from . import checks, controller, warned
 from .errors import SensingError
 from .regulator import Regulator
 from .snapshot import in_mode, untouched
@@ -46,7 +46,7 @@ def calibrate(
     finally:
         # what was found is a start: training has its grace still before it
         regulator.take(controller.lead_anew(regulator.state), {}, tuple(group.arrivals))
-    checks.say(group.said, checks.not_arrived(regulator.state, regulator.config, tolerance))
+    warned.say(group.said, checks.not_arrived(regulator.state, regulator.config, tolerance))
     return done
 
 

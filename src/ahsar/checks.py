@@ -12,7 +12,6 @@ from .discovery import OUTSIDE
 from .errors import SensingError
 from .glance import NO_SPIKES
 from .state import ControllerState
-from .warned import say as say
 
 # updates below a rate of 1 % after which a layer is named
 SILENT_FOR = 20

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from . import checks, controller, tables, view
+from . import checks, controller, tables, view, warned
 from .adapt import Adaptation, adapting
 from .calibrate import calibrate
 from .config import Config
@@ -158,9 +158,9 @@ class Homeostat:
             raise ConfigError(f"epoch({metric!r}): the validation metric must be a number ({error})") from error
         self._regulator.close_epoch(value, higher_is_better, self._following and self._following.learning_rate())
         group = self._regulator.group
-        checks.say(group.said, checks.silent(self.state, self.model))
+        warned.say(group.said, checks.silent(self.state, self.model))
         if group.pace.epoch(any(layer.sum.tally is not None for layer in group.layers)):
-            checks.say(group.said, checks.no_steps("an epoch of training was closed", group.pace.follows))
+            warned.say(group.said, checks.no_steps("an epoch of training was closed", group.pace.follows))
 
     def calibrate(
         self,
@@ -305,7 +305,7 @@ class Homeostat:
         """
         self._require_attached("follow()")
         if optimizer is not None:
-            checks.say(self._regulator.group.said, doubts(innermost(optimizer), self.model))
+            warned.say(self._regulator.group.said, doubts(innermost(optimizer), self.model))
         if self._following is not None:
             self._following.end()
         self._following = None if optimizer is None else Following(optimizer, self.step)

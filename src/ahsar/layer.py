@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.compiler import is_dynamo_compiling
 
-from . import checks, tracing
+from . import checks, tracing, warned
 from .adapters import Adapter, find, is_own, unlimited
 from .answers import Answers
 from .copying import Copier
@@ -180,7 +180,7 @@ class Layer:
         if is_dynamo_compiling():
             self.threshold.uncover(module)
         elif self.threshold.leave(module):
-            checks.say(self.group.said, checks.sets_its_threshold(self.name))
+            warned.say(self.group.said, checks.sets_its_threshold(self.name))
 
     def after_both(self, module: nn.Module, args: Any, output: Any) -> None:
         """Both hooks after forward, for what goes past them; None where it raised."""
@@ -195,7 +195,7 @@ class Layer:
         compiling = is_dynamo_compiling()
         runs = not compiling and _graph_task() == -1 and not tracing.under_way()
         if runs and module.training and (writes := self.group.pace.forward(self.name)):
-            checks.say(self.group.said, checks.no_steps(f"weights were written {writes} times", self.group.pace.follows))
+            warned.say(self.group.said, checks.no_steps(f"weights were written {writes} times", self.group.pace.follows))
         if (module.training or self.group.in_eval) and self.group.sensing and output is not None:
             if compiling:
                 self.sense_traced(output)
@@ -255,7 +255,7 @@ class Layer:
             self.arrive()
         self.group.answers.opaque = True
         if self.threshold.host:
-            checks.say(self.group.said, checks.compiled_number(self.name))
+            warned.say(self.group.said, checks.compiled_number(self.name))
 
     def __getstate__(self) -> dict[str, Any]:
         # an adapter may hold a user's lambda: it is found again by the module's class

@@ -110,7 +110,7 @@ class Regulator:
             raise ConfigError(f"epoch({metric}): the validation metric must be finite; did training diverge?")
         energy = self._mean(controller.energy(now))
         self.become(controller.close_epoch(now, metric, value, energy, self.config, self.scales, learning_rate))
-        checks.say(self.group.said, {**checks.not_finite(now), **checks.off_the_band(self.state, self.config)})
+        warned.say(self.group.said, {**checks.not_finite(now), **checks.off_the_band(self.state, self.config)})
 
     def _mean(self, value: float) -> float:
         """Over the ranks; `value` itself in one process."""
@@ -154,7 +154,7 @@ class Regulator:
         now = self._without(now, answers, mute)
         ran, missing = ([name for name in names if name in now.names] for names in (ran, missing))
         ceilings = {layer.name: layer.ceiling for layer in self.group.in_order(ran + missing)}
-        checks.say(self.group.said, {**checks.unused(missing), **checks.out_of_reach(ceilings, self.config)})
+        warned.say(self.group.said, {**checks.unused(missing), **checks.out_of_reach(ceilings, self.config)})
         return reorder(now, ran + missing)
 
     def _without(self, now: ControllerState, answers: set[str] | None, mute: set[str]) -> ControllerState:
@@ -162,13 +162,13 @@ class Regulator:
         those that give no spikes, or are not meant to.
         """
         if answers is None:
-            checks.say(self.group.said, checks.answers_untold())
+            warned.say(self.group.said, checks.answers_untold())
         never = {name: reason for name, reason in self.group.too_high.items() if name in now.names}
         reasons = dict.fromkeys(sorted(mute), NO_SPIKES) | never | dict.fromkeys(sorted(answers or ()), ANSWER)
-        checks.say(self.group.said, checks.no_spikes([name for name in reasons if reasons[name] == NO_SPIKES]))
-        checks.say(self.group.said, checks.too_high({name: why for name, why in never.items() if reasons[name] == why}))
+        warned.say(self.group.said, checks.no_spikes([name for name in reasons if reasons[name] == NO_SPIKES]))
+        warned.say(self.group.said, checks.too_high({name: why for name, why in never.items() if reasons[name] == why}))
         if set(now.names) <= reasons.keys():
-            checks.say(self.group.said, checks.nothing_left({name: reasons[name] for name in now.names}))
+            warned.say(self.group.said, checks.nothing_left({name: reasons[name] for name in now.names}))
             return controller.hold(now, 1.0)
         if reasons:
             self._leave_alone(reasons)
@@ -252,9 +252,9 @@ class Regulator:
         """Have a layer at the scale that its weights were saved at; None: they were loaded without one."""
         now = self.state.by_name(self.state.scale)[name]
         if scale is None:
-            checks.say(self.group.said, travel.without_scales(name, now) if now != 1.0 else {})
+            warned.say(self.group.said, travel.without_scales(name, now) if now != 1.0 else {})
         elif scale != now and self.state.held is not None:
-            checks.say(self.group.said, travel.held(name, scale, now))
+            warned.say(self.group.said, travel.held(name, scale, now))
         elif scale != now:  # else all is as it is, whatever was loaded first: the controller's state knows more
             with torch.inference_mode(False):
                 self.become(travel.settled(self.state, name, scale))
