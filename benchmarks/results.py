@@ -159,6 +159,18 @@ def overhead() -> str:
     return "".join(lines)
 
 
+def training() -> str:
+    """What `python -m benchmarks.training` measured."""
+    found = json.loads((RESULTS / "training.json").read_text(encoding="utf-8"))
+    lines = [f"Measured on {found['device']}, PyTorch {found['torch']}; {found['steps']} steps from the first on.\n\n"]
+    lines.append("| | ms per step | detached again | attached | layers at rest at the end |\n")
+    lines.append("| --- | ---: | ---: | ---: | ---: |\n")
+    for name, row in found["workloads"].items():
+        ratios = [_ratio(row[kind], "interval") for kind in ("detached again", "attached")]
+        lines.append("| " + " | ".join([name, f"{row['seconds_per_step'] * 1000:.0f}", *ratios, str(row["resting"])]) + " |\n")
+    return "".join(lines)
+
+
 def compiled() -> str:
     """What `python -m benchmarks.compile` measured."""
     found = json.loads((RESULTS / "compile.json").read_text(encoding="utf-8"))
@@ -172,8 +184,8 @@ def compiled() -> str:
     return "".join(lines)
 
 
-def _ratio(row: dict) -> str:
-    return f"{row['ratio']:.4f} [{row['quartiles'][0]:.3f}–{row['quartiles'][1]:.3f}]"
+def _ratio(row: dict, spread: str = "quartiles") -> str:
+    return f"{row['ratio']:.4f} [{row[spread][0]:.3f}–{row[spread][1]:.3f}]"
 
 
 def filled(text: str) -> str:
@@ -187,7 +199,7 @@ def filled(text: str) -> str:
             "population": lambda: population(name),
             "short": lambda: short(name),
         }
-        body = {**made, "constants": constants, "overhead": overhead, "compiled": compiled}[kind]()
+        body = {**made, "constants": constants, "overhead": overhead, "training": training, "compiled": compiled}[kind]()
         return f"<!-- {match[1]} -->\n{body}<!-- /{match[1]} -->"
 
     return re.sub(r"<!-- ([\w:-]+) -->\n.*?<!-- /\1 -->", replace, text, flags=re.DOTALL)

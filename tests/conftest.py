@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -18,9 +19,11 @@ os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ.setdefault("AHSAR_CACHE", str(ROOT / ".pytest_cache" / "ahsar"))
 
 # No deadline: the first example pays for imports. The same examples at every run, so that none fails by chance;
-# `make test-full` draws new ones, and many more of tests/fuzz.
+# `make test-full` draws new ones, and many more of tests/fuzz; what failed there is tried first at its next run.
 settings.register_profile("ahsar", deadline=None, derandomize=True, database=None)
-settings.register_profile("full", deadline=None, database=None, print_blob=True)
+settings.register_profile(
+    "full", deadline=None, database=DirectoryBasedExampleDatabase(ROOT / ".hypothesis" / "examples"), print_blob=True
+)
 settings.load_profile("ahsar")
 
 

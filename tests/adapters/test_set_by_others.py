@@ -55,6 +55,13 @@ def set_as(module: nn.Module, donor: nn.Module, case: Case, in_place: bool) -> N
             setattr(module, root, getattr(donor, root))
 
 
+def start_as(module: Any, donor: Any, case: Case) -> None:
+    """What a neuron's membrane starts from, where the framework builds it from the threshold."""
+    if case.name.startswith("HalfThreshold"):
+        module.set_reset_value("v", donor.v)
+        module.reset()
+
+
 @each_kind
 @pytest.mark.parametrize("in_place", [True, False])
 def test_what_a_user_sets_is_scaled_once_and_given_back(case: Case, in_place: bool) -> None:
@@ -64,6 +71,7 @@ def test_what_a_user_sets_is_scaled_once_and_given_back(case: Case, in_place: bo
     anew = other(case)
     donor = anew.module()
     set_as(module, donor, case, in_place)
+    start_as(module, donor, case)
 
     def alike(a: Trace, b: Trace) -> None:
         close(a, b) if case.rounding or case.rest else same(a, b, but=case.learned)
@@ -80,11 +88,27 @@ def test_what_a_user_sets_is_scaled_once_and_given_back(case: Case, in_place: bo
 
 
 @each_kind
+@pytest.mark.parametrize("moved", [False, True])
+def test_at_scale_one_what_a_user_sets_acts_as_without_a_controller(case: Case, moved: bool) -> None:
+    module, homeostat = attached(case)
+    if moved:  # and back
+        homeostat.hold(0.6)
+        trace(case, module)
+        homeostat.hold(1.0)
+    anew, plain = other(case), case.module()
+    for each in (module, plain):
+        set_as(each, anew.module(), case, in_place=False)
+    same(trace(anew, module), trace(anew, plain), but=case.learned)
+
+
+@each_kind
 def test_bake_starts_from_what_a_user_has_set(case: Case) -> None:
     module, homeostat = attached(case)
     homeostat.hold(0.6)
     anew = other(case)
-    set_as(module, anew.module(), case, in_place=False)
+    donor = anew.module()
+    set_as(module, donor, case, in_place=False)
+    start_as(module, donor, case)
     homeostat.bake()  # without a forward between
     baked, wanted = trace(anew, module), trace(anew, anew.module(0.6))
     close(baked, wanted)

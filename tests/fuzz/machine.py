@@ -144,24 +144,26 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.weights is not None)
     @rule()
     def load_weights(self) -> None:
+        known = self.pair.known
         with quiet():  # weights of before attach carry no scales, of which a warning says so
             got = [
                 actions.attempt(lambda net=net, saved=saved: net.load_state_dict(saved))
                 for net, saved in zip((self.pair.twin, self.pair.model), self.weights, strict=True)
             ]
         assert type(got[0]) is type(got[1]), got
+        self.pair.forgotten |= known and not self.pair.known
 
     @attached
     @rule()
     def save_state(self) -> None:
         homeostat: Any = self.pair.homeostat
-        self.saved = copy.deepcopy(homeostat.state_dict()), dict(self.pair.sums), self.pair.scales
+        self.saved = copy.deepcopy(homeostat.state_dict()), dict(self.pair.sums), self.pair.scales, self.pair.forgotten
 
     @precondition(lambda self: self.pair.homeostat is not None and self.saved is not None)
     @rule()
     def load_state(self) -> None:
         homeostat: Any = self.pair.homeostat
-        state, sums, scales = self.saved
+        state, sums, scales, forgotten = self.saved
         left = set(homeostat.left_alone)
         got = actions.attempt(lambda: homeostat.load_state_dict(copy.deepcopy(state)))
         if isinstance(got, ahsar.StateError):  # layers left alone since
@@ -170,7 +172,7 @@ class Machine(RuleBasedStateMachine):
             raise got
         else:
             assert self.pair.scales == scales
-            self.pair.sums = dict(sums)
+            self.pair.sums, self.pair.forgotten = dict(sums), forgotten
 
     @rule(how=st.sampled_from(["deepcopy", "pickle"]))
     def duplicate(self, how: str) -> None:

@@ -49,6 +49,13 @@ def takes(name: str, steps: int, width: int) -> bool:
         return False
 
 
+@cache
+def scaled_in_float32(name: str) -> bool:
+    """Whether the threshold is a number that is scaled as a tensor, and so rounded."""
+    case = BY_NAME[name]
+    return case.writer == "tensor" and not isinstance(case.stored(case.module()), Tensor)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a net is built from.
@@ -79,7 +86,7 @@ class Plan:
     @property
     def exact(self) -> bool:
         """Whether a reference can scale all thresholds without rounding otherwise."""
-        return not any(case.rounding or case.rest or case.learnable for case in self.cases)
+        return not any(case.rounding or case.rest or case.learnable or scaled_in_float32(case.name) for case in self.cases)
 
 
 class Net(nn.Module):

@@ -35,6 +35,7 @@ class Pair:
         homeostat: of the model, or None.
         follows: whether the controller follows the model's optimizer.
         sums: spikes and outputs that the controller should have counted since its last update, by layer.
+        forgotten: whether rates that were known are not, as weights that carry other scales were loaded.
         exact: whether the two are equal bit for bit. Where a threshold is a function of what is stored, lies above a rest, or
             is learned, the reference rounds otherwise, and compiled nets run other code: there they are close, and the twin is
             set to the model's numbers after each comparison, lest differences add up.
@@ -44,7 +45,7 @@ class Pair:
         self.plan, self.model, self.twin = plan, Net(plan), Net(plan)
         self.twin.counts = True
         self.homeostat: ahsar.Homeostat | None = None
-        self.follows = self.compile = self.in_eval = self.set_anew = False
+        self.follows = self.compile = self.in_eval = self.set_anew = self.forgotten = False
         self.sums: dict[str, tuple[float, int]] = {}
         self.dtype, self.compiled, self.exact = torch.float32, None, plan.exact
         self.optimize()
@@ -66,6 +67,11 @@ class Pair:
             return {}
         held = self.homeostat.state.held
         return self.homeostat.scales if held is None else dict(held)
+
+    @property
+    def known(self) -> bool:
+        """Whether any rate is."""
+        return self.homeostat is not None and any(rate == rate for rate in self.homeostat.rates.values())
 
     @property
     def due(self) -> bool:
@@ -159,7 +165,7 @@ class Pair:
         """Of the optimizers and of the controller; with nothing sensed it refuses to."""
         before = None if self.homeostat is None else self.homeostat.state
         # where those that ran are all left alone, there is nothing to miss
-        awaited = self.homeostat is not None and (not self.homeostat.state.updated or _any_known(self.homeostat))
+        awaited = self.homeostat is not None and (not self.homeostat.state.updated or self.forgotten or self.known)
         idle = awaited and not paused and self.due and not self.sums
         try:
             with quiet():
@@ -180,14 +186,10 @@ class Pair:
         if before.steps % before.spacing == 0:
             self._check_left_alone()
             check_update(before, after, self.sums, self.homeostat.config)
-            self.sums = {}
+            self.sums, self.forgotten = {}, False
 
     def _check_left_alone(self) -> None:
         assert self.homeostat is not None
         last = f"neurons.n{len(self.plan.layers) - 1}"
         for name, reason in self.homeostat.left_alone.items():
             assert reason != ANSWER or (name == last and not self.plan.readout)
-
-
-def _any_known(homeostat: ahsar.Homeostat) -> bool:
-    return any(rate == rate for rate in homeostat.rates.values())

@@ -56,10 +56,25 @@ def _with_field(tree: Any, fields: list[str], value: Any) -> Any:
     return tree._replace(**{name: _with_field(getattr(tree, name), inner, value) if inner else value})
 
 
+def start(case: Case, module: Any, scale: float) -> Any:
+    """Scale what the membrane starts from, where the framework builds it from the threshold; what it was before."""
+    before = module._memories_rv["v"] if case.name.startswith("HalfThreshold") else None
+    if before is not None:
+        start_from(module, scale * before)
+    return before
+
+
+def start_from(module: Any, value: Any) -> None:
+    module.set_reset_value("v", value)
+    if isinstance(module.v, float):
+        module.v = value
+
+
 @contextmanager
 def multiplied(layers: Mapping[str, tuple[Case, nn.Module]], scales: Mapping[str, float]) -> Iterator[None]:
     """The thresholds of a model's layers times their scales, within; gradients to a threshold go to the original."""
     undo: list[tuple[Case, nn.Module, str, Any, Any, float]] = []
+    starts: list[tuple[nn.Module, Any]] = []
     for name, (case, module) in layers.items():
         scale = scales.get(name, 1.0)
         if scale == 1.0:
@@ -71,6 +86,8 @@ def multiplied(layers: Mapping[str, tuple[Case, nn.Module]], scales: Mapping[str
                 value = nn.Parameter(value, requires_grad=own.requires_grad)
             put(module, path, value)
             undo.append((case, module, path, own, value, scale))
+        if (before := start(case, module, scale)) is not None:
+            starts.append((module, before))
     try:
         yield
     finally:
@@ -80,3 +97,5 @@ def multiplied(layers: Mapping[str, tuple[Case, nn.Module]], scales: Mapping[str
             if grad is not None:
                 grad = grad * case.slope(own.detach(), scale)
                 own.grad = grad if own.grad is None else own.grad + grad
+        for module, before in starts:
+            start_from(module, before)

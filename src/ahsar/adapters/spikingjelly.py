@@ -65,7 +65,7 @@ class PlainSurrogate(nn.Module):
         return self.inner(x)
 
 
-def _choose_code(module: Any) -> None:
+def _choose_code(module: Any, _: float) -> None:
     """PyTorch code where the threshold is a tensor, SpikingJelly's ops where it is a number."""
     surrogate_function = getattr(module, "surrogate_function", None)
     if isinstance(module.v_threshold, Tensor):
@@ -88,15 +88,26 @@ def _noiseless(module: Any, output: Any) -> Any:
 
 
 def _half_threshold(module: Any) -> FloatThreshold:
-    return FloatThreshold(module, "v_threshold", wrote=_start_at_half)
+    return FloatThreshold(module, "v_threshold", wrote=_Start(module))
 
 
-def _start_at_half(module: Any) -> None:
-    # the membrane starts, and is reset to, half of the threshold
-    half = module.v_threshold / 2.0
-    module.set_reset_value("v", half)
-    if isinstance(module.v, float):
-        module.v = half
+class _Start:
+    """What the membrane starts from, half of the threshold when the neuron is built: it is scaled with the threshold.
+
+    A threshold that is set later does not change it, attached or not.
+    """
+
+    def __init__(self, module: Any):
+        self.own = self.written = module._memories_rv["v"]
+
+    def __call__(self, module: Any, scale: float) -> None:
+        now = module._memories_rv["v"]
+        if now != self.written:  # someone else has set it
+            self.own = now
+        self.written = scale * self.own
+        module.set_reset_value("v", self.written)
+        if isinstance(module.v, float):
+            module.v = self.written
 
 
 def _buffer(module: Any) -> ShadowThreshold:

@@ -24,12 +24,12 @@ class FloatThreshold(Threshold):
     Args:
         attribute: its name.
         rest: the distance of the threshold from `rest` is scaled.
-        wrote: called with the module after each change, for state that the framework derives from the threshold.
+        wrote: called with the module and the scale after each change, for what else the framework scales with the threshold.
     """
 
     host = True
 
-    def __init__(self, module: nn.Module, attribute: str, rest: float = 0.0, wrote: Callable[[Any], None] | None = None):
+    def __init__(self, module: nn.Module, attribute: str, rest: float = 0.0, wrote: Callable[[Any, float], None] | None = None):
         self.attribute, self.rest, self.wrote = attribute, rest, wrote
         self.original: Any = find_attribute(module, attribute)
         self.written: Any = self.original
@@ -133,18 +133,18 @@ class FloatThreshold(Threshold):
         original, factor = float(self.original), float(self.scale)
         # around a rest other than 0 written so that s = 1 gives θ⁰ back bit for bit
         rested = original + (factor - 1.0) * (original - self.rest)
-        self._set(module, rested if self.rest else factor * original)
+        self._set(module, rested if self.rest else factor * original, factor)
 
     def _give_back(self, module: nn.Module) -> None:
         self._set(module, self.original)
         if self.inherited:
             module.__dict__.pop(self.attribute, None)
 
-    def _set(self, module: nn.Module, value: Any) -> None:
+    def _set(self, module: nn.Module, value: Any, factor: float = 1.0) -> None:
         setattr(module, self.attribute, value)
         self._keep(getattr(module, self.attribute))  # as the module holds it, perhaps rounded
         if self.wrote is not None:
-            self.wrote(module)
+            self.wrote(module, factor)
 
     def _keep(self, value: Any) -> None:
         """Know a value again as ours."""
