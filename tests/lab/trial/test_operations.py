@@ -178,16 +178,18 @@ def test_neurobench_itself_finds_the_same(framework: str, tmp_path: Path) -> Non
     from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
     from neurobench.models import SNNTorchModel, TorchModel
 
+    metrics: list[Any] = [SynapticOperations]
     if framework == "snntorch":
         torch.manual_seed(0)
         net = models.build(workload.load(tiny.write(tmp_path)), (1, 8, 8), 10).eval()
         for module in net.modules():
             if isinstance(module, snn.Leaky):
                 module.threshold.fill_(0.1)
-        wrapped, metrics = SNNTorchModel(net, custom_forward=True), [ActivationSparsity, SynapticOperations]
+        wrapped = SNNTorchModel(net, custom_forward=True)
+        metrics.append(ActivationSparsity)
     else:  # of whose neurons NeuroBench knows nothing
         net = network(tmp_path, "spikingjelly-conv")
-        wrapped, metrics = TorchModel(net), [SynapticOperations]
+        wrapped = TorchModel(net)
     with torch.no_grad():
         for weight in net.parameters():
             weight *= torch.rand_like(weight) < 0.7
