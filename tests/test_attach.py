@@ -146,7 +146,7 @@ def test_only_neurons_that_pytorch_does_not_find_are_named_and_many_in_short() -
     model.__dict__["teacher"] = models.LIF()  # hidden on purpose
     ahsar.attach(model).detach()
     model.more = [models.LIF() for _ in range(8)]
-    with pytest.warns(UserWarning, match=r"layer 'more\[0\]', .*'more\[4\]' and 3 others is not regulated"):
+    with pytest.warns(UserWarning, match=r"layer 'more\[0\]', .*'more\[3\]' and 4 others is not regulated"):
         ahsar.attach(model)
 
 

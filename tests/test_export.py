@@ -191,7 +191,13 @@ def test_bake_of_a_checkpoint_of_ones_own(
         (None, [], "does not name its model"),
         (None, ["--model", "my_baked_nets:other"], "another model"),
         (None, ["--model", "my_baked_nets:net", "--nir", "x.nir", "--input", "five"], "shape of an input"),
-        (b"no checkpoint", ["--model", "my_baked_nets:net"], "cannot be read"),
+        (b"no checkpoint", ["--model", "my_baked_nets:net"], "expected a checkpoint of `ahsar run --out`"),
+        (b'{"trial": "ahsar-s0"}\n', [], "expected a checkpoint of `ahsar run --out`"),
+        (b"PK\x03\x04 but no archive", [], "expected a checkpoint of `ahsar run --out`"),
+        (torch.zeros(2), [], 'no "model"'),
+        (nn.Linear(2, 2), [], "expected a checkpoint of `ahsar run --out`"),  # a whole model, of which code would be run
+        ({"model": {"a": 1}, "homeostat": {"layers": ["1"]}}, ["--model", "my_baked_nets:net"], "another model"),
+        ({"model": {}, "homeostat": {"layers": {}}, "about": {"workload": {}}}, [], "not what `ahsar run` writes"),
     ],
 )
 def test_what_cannot_be_baked(
@@ -210,8 +216,9 @@ def test_what_cannot_be_baked(
     else:
         net = spikingjelly_net()
         whole = {"model": net.state_dict(), "homeostat": ahsar.attach(net).state_dict()}
-        torch.save(content or whole, "mine.pt")
+        torch.save(whole if content is None else content, "mine.pt")
     status, _, err = call(capsys, monkeypatch, "bake", "mine.pt", *words)
     assert status == 2 and message in err and len(err.splitlines()) == 1
+    assert len(err) < 500 and "weights_only" not in err
     left = {path.name for path in tmp_path.iterdir()} - {"__pycache__"}
     assert left == {"mine.pt", "my_baked_nets.py"}  # nothing was written

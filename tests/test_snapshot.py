@@ -143,6 +143,66 @@ def test_a_tensor_that_was_changed_past_all_counting_or_resized_has_its_content_
     assert module.state.tolist() == module.grown.tolist() == [1, 1]
 
 
+def of_bytes() -> np.ndarray:
+    """Of a buffer that can never be written to."""
+    return np.frombuffer(np.array([1.0, 2.0, np.nan]).tobytes())
+
+
+def shown() -> np.ndarray:
+    """A view that is read-only, of an array that is not."""
+    view = np.array([1.0, 2.0, np.nan])[:]
+    view.flags.writeable = False
+    return view
+
+
+def locked(array: np.ndarray) -> None:
+    array += 1
+    array.flags.writeable = False
+
+
+def unlocked(array: np.ndarray) -> None:
+    array.flags.writeable = True
+    array += 1
+
+
+ARRAYS: dict[str, tuple[Any, Any]] = {
+    "made read-only": (lambda: np.array([1.0, 2.0, np.nan]), locked),
+    "read-only from the start": (of_bytes, lambda array: None),
+    "a view, changed through its base": (shown, lambda array: array.base.__iadd__(1)),
+    "unlocked": (shown, unlocked),
+    "resized": (lambda: np.array([1.0, 2.0, np.nan]), lambda array: array.resize(5, refcheck=False)),
+    "another type": (lambda: np.array([1.0, 2.0, np.nan]), lambda array: setattr(array, "dtype", np.int64)),
+    "of objects": (lambda: np.array([None, "a"]), lambda array: array.fill(3)),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.filterwarnings("ignore:Setting the dtype:DeprecationWarning")  # of NumPy 2.5
+def test_arrays_come_back_whether_they_can_be_written_to_or_not(name: str) -> None:
+    make, change = ARRAYS[name]
+    module: Any = nn.Module()
+    array = module.state = make()
+    before, writeable = array.tolist(), array.flags.writeable
+    snapshot = Snapshot(module)
+    for _ in range(2):
+        change(array)
+        snapshot.restore()
+        assert repr(module.state.tolist()) == repr(before) and module.state.flags.writeable == writeable
+        assert module.state is array or name in ("resized", "another type")
+        array = module.state
+
+
+def test_an_array_whose_buffer_is_locked_for_good_is_replaced() -> None:
+    module: Any = nn.Module()
+    base = np.zeros(2)
+    module.state = view = base[:]
+    snapshot = Snapshot(module)
+    base += 1
+    view.flags.writeable = base.flags.writeable = False
+    snapshot.restore()
+    assert module.state.tolist() == [0, 0] and module.state.flags.writeable and base.tolist() == [1, 1]
+
+
 def test_parameters_modules_and_other_objects_are_left_as_they_are() -> None:
     class Log:
         lines = 0

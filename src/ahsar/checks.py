@@ -1,7 +1,8 @@
 """What a controller should tell its user: layers that never ran, and set-points out of reach."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import NoReturn
 
 from torch import nn
@@ -15,8 +16,10 @@ from .state import ControllerState
 
 # updates below a rate of 1 % after which a layer is named
 SILENT_FOR = 20
-# layers that one warning names
+# names that one message lists
 _NAMED = 4
+# of the logarithm of a bound of reach: from there on a scale is at it
+_NEAR = 0.98
 
 
 def no_steps(what: str, follows: str | None) -> dict[str, str]:
@@ -59,9 +62,10 @@ def unused(missing: Sequence[str]) -> dict[str, str]:
     if not missing:
         return {}
     return {
-        f"unused {_named(missing)}": f"layer {_named(missing)} has not run in any training forward yet: its threshold stays as "
-        f"you set it until it does. {_UNHEARD}. If it should never be regulated, as where its spikes will be the model's "
-        'answer, leave it out with layers=; Config(unused="error") refuses such layers'
+        f"unused {', '.join(missing)}": f"layer {_named(missing)} has not run in any training forward yet: its threshold "
+        f"stays as you set it until it does. {_UNHEARD}. If it should never be regulated, as where its spikes will be the "
+        "model's answer, leave it out with layers=; "
+        'Config(unused="error") refuses such layers'
     }
 
 
@@ -69,10 +73,9 @@ def kept_outside(names: Sequence[str]) -> dict[str, str]:
     """Layers that modules keep where PyTorch does not find them, in one warning."""
     if not names:
         return {}
-    others = f" and {len(names) - 5} others" * (len(names) > 5)
     return {
-        "outside": f"layer {_named(names[:5])}{others} is not regulated: {OUTSIDE}. The model's to(), train() and state_dict() "
-        "do not reach it either. If it is no part of what is trained, all is well"
+        "outside": f"layer {_named(names)} is not regulated: {OUTSIDE}. The model's to(), train() and state_dict() do not "
+        "reach it either. If it is no part of what is trained, all is well"
     }
 
 
@@ -138,7 +141,7 @@ def silent(state: ControllerState, model: nn.Module) -> dict[str, str]:
         return {}
     if broken := [name for name, weight in model.named_parameters() if not weight.isfinite().all()]:
         return {
-            "weights": f"weights of {_named(broken[:3])}{' and others' * (len(broken) > 3)} are not finite: "
+            "weights": f"weights of {_named(broken)} are not finite: "
             f"training diverged, and layer {_named(quiet)} fell silent because of it. Lower the learning "
             "rate, clip gradients, or take a surrogate whose gradient is finite everywhere"
         }
@@ -156,6 +159,12 @@ def silent(state: ControllerState, model: nn.Module) -> dict[str, str]:
     return {f"silent {name}": message for name in quiet}
 
 
+def at_bounds(log_scale: float, config: Config) -> tuple[bool, bool]:
+    """Whether a scale is at the lower bound of `Config.reach`, and at the upper one."""
+    low, high = (math.log(edge) for edge in config.reach)
+    return log_scale <= _NEAR * low, log_scale >= _NEAR * high
+
+
 def off_the_band(state: ControllerState, config: Config) -> dict[str, str]:
     """Layers whose smoothed rate is outside the edges of rescue with their scale at its bound, in one warning.
 
@@ -163,12 +172,12 @@ def off_the_band(state: ControllerState, config: Config) -> dict[str, str]:
     """
     if config.reaction == 0 or state.held is not None:
         return {}
-    low, high = (math.log(edge) for edge in config.reach)
     far, places, scales = {}, state.by_name(state.log_scale), state.by_name(state.scale)
     aims, rates = state.by_name(controller.set_point(state, config)), state.rates()
     for name, rate in rates.items():
-        below = rate < config.rescue[0] * aims[name] and places[name] <= 0.98 * low
-        above = rate > config.rescue[1] * aims[name] and places[name] >= 0.98 * high
+        at_low, at_high = at_bounds(places[name], config)
+        below = rate < config.rescue[0] * aims[name] and at_low
+        above = rate > config.rescue[1] * aims[name] and at_high
         if (below and rate >= functional.SILENT) or above:
             far[name] = (
                 f"cannot reach the set-point {aims[name]:.3g}: rate {rate:.3g} at scale {scales[name]:.3g}, the bound"
@@ -223,13 +232,17 @@ def sets_its_threshold(name: str) -> dict[str, str]:
     }
 
 
-def _named(names: Iterable[str]) -> str:
-    return ", ".join(map(repr, names))
+def _named(names: Collection[str]) -> str:
+    """The first few of some names."""
+    return ", ".join(map(repr, islice(names, _NAMED))) + _others(len(names))
+
+
+def _others(count: int) -> str:
+    return f" and {count - _NAMED} others" * (count > _NAMED)
 
 
 def _of_each(kind: str, said: Mapping[str, str], advice: str) -> dict[str, str]:
     """One message of all layers of which the same is to be said, under a key for each; the first few are named."""
     listed = [f"layer {name!r} {what}" for name, what in said.items()]
-    more = f"; and {len(listed) - _NAMED} layers more" * (len(listed) > _NAMED)
-    text = "; ".join(listed[:_NAMED]) + f"{more}. {advice}"
+    text = "; ".join(listed[:_NAMED]) + f"{_others(len(listed))}. {advice}"
     return {f"{kind} {name}": text for name in said}

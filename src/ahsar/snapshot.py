@@ -130,10 +130,30 @@ def _generator_or_array(value: Any) -> Back | None:
         bits = value.bit_generator
         return _by(value, bits.state, lambda state: setattr(bits, "state", state))
     if numpy and isinstance(value, numpy.ndarray):
-        return _by(value, value.copy(), lambda content: numpy.copyto(value, content))
+        return _array(value)
     if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
         return _by(value, value.getstate(), value.setstate)
     return None
+
+
+def _array(value: Any) -> Back:
+    content, writeable = value.copy(), value.flags.writeable
+
+    def back() -> Any:
+        if (value.shape, value.dtype) != (content.shape, content.dtype):
+            return content.copy()
+        try:
+            if value.tobytes() != content.tobytes():
+                if not value.flags.writeable:  # made so since, or others changed what it shows
+                    value.flags.writeable = True
+                value[...] = content
+            if value.flags.writeable != writeable:
+                value.flags.writeable = writeable
+        except ValueError:  # it shows a buffer that cannot be written to
+            return content.copy()
+        return value
+
+    return back
 
 
 def _by(value: Any, state: Any, put: Callable[[Any], Any]) -> Back:

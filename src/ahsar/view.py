@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import controller, functional
-from .checks import SILENT_FOR
+from .checks import SILENT_FOR, at_bounds
 from .config import Config
 from .errors import SensingError
 from .layer import Group
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEADER = ("layer", "class", "rate", "scale", "state", "what to do")
-_NEAR = 0.98  # of the logarithm of a bound: from there on a scale is at it
 
 
 def rows(group: Group, state: ControllerState, config: Config) -> list[list[str]]:
@@ -25,7 +24,7 @@ def rows(group: Group, state: ControllerState, config: Config) -> list[list[str]
     scales, led, silent = state.by_name(state.scale), state.by_name(state.led), state.by_name(state.silent)
     shown = []
     for name, rate in state.rates().items():
-        place, bound = standing(rate, aims[name], config), _at_bound(logs[name], config)
+        place, bound = standing(rate, aims[name], config), logs[name] != 0 and any(at_bounds(logs[name], config))
         kept = "held" if state.held is not None else "resting" if led[name] == math.inf else ""
         advice = _advice(place, rate, silent[name] >= SILENT_FOR, bound)
         said = ", ".join(filter(None, (place, "at its bound" * bound, kept)))
@@ -54,11 +53,6 @@ def standing(rate: float, aim: float, config: Config) -> str:
     if rate < functional.SILENT:
         return "silent"
     return "low" if rate < config.band[0] * aim else "high" if rate > config.band[1] * aim else "in band"
-
-
-def _at_bound(log_scale: float, config: Config) -> bool:
-    low, high = (math.log(edge) for edge in config.reach)
-    return log_scale != 0 and not _NEAR * low < log_scale < _NEAR * high
 
 
 def _advice(place: str, rate: float, long_silent: bool, bound: bool) -> str:

@@ -24,6 +24,9 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *w
     return int(exit_.value.code or 0), out, err
 
 
+TAKES_NONE = "nothing would be read from there for digits; leave --data out"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -38,6 +41,12 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *w
         (["compare", "digits", "--out", "/proc/x"], "/proc/x"),
         (["run", "digits", "--quick", "--accelerator", "mps"], "finds no such device here"),
         (["compare", "fashion", "--data", "/no/such/folder"], "/no/such/folder: no such file or folder"),
+        (["tune", "fashion", "--data", "/no/such/folder"], "/no/such/folder: no such file or folder"),
+        (["compare", "digits", "--data", "/no/such/folder"], TAKES_NONE),
+        (["tune", "digits", "--data", "/proc"], TAKES_NONE),
+        (["run", "digits", "--data", "/proc"], TAKES_NONE),
+        (["compare", "headline", "--quick", "--cells", "digits-conv3-plain-decolle", "--data", "/proc"], TAKES_NONE),
+        (["tune", "headline", "--quick", "--cells", "digits-conv3-plain-decolle", "--data", "/proc"], TAKES_NONE),
         (["run", "digits", "--arm", "constant"], "stands for"),
         (["report", "/no/such/folder"], "no such folder"),
         (["robustness", "/no/such/folder"], "holds no results of ahsar"),
@@ -221,7 +230,11 @@ def test_doctor_takes_an_input_and_without_a_model_says_versions(
     for wrong, message in (
         (["--input", "2,7"], "--input 2,7: shape (2, 7): RuntimeError"),
         (["--input", "a"], "write sizes with commas"),
-        (["--data", "no.pt"], "cannot be read as a tensor"),
+        (["--data", "no.pt"], "no.pt: No such file or directory; expected a tensor"),
+        (
+            ["--data", "patient2.py"],
+            "patient2.py: not a file of tensors and plain values that torch.save wrote; expected a tensor",
+        ),
     ):
         status, _, err = call(capsys, monkeypatch, "doctor", "patient2:Net", *wrong)
         assert status == 2 and message in err and len(err.splitlines()) == 1

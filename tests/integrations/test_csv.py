@@ -14,8 +14,8 @@ def test_it_writes_what_the_controller_reads(tmp_path: Path) -> None:
     homeostat.model(models.batch(0)[0])
     homeostat.step()
     logger = CSVLogger(tmp_path / "new" / "log.csv")
-    logger.log(homeostat, 1)
-    logger.scalars(1, {"loss": 0.5})
+    logger.log_metrics(homeostat.readings(), 1)
+    logger.log_metrics({"loss": 0.5}, 1)
     logger.close()
     header, *rows = [line.split(",") for line in logger.path.read_text().splitlines()]
     assert header == ["step", "name", "value"]
@@ -27,7 +27,7 @@ def test_it_writes_what_the_controller_reads(tmp_path: Path) -> None:
 def write(path: Path, first: int, last: int) -> None:
     logger = CSVLogger(path)
     for step in range(first, last):
-        logger.scalars(step, {"loss, of training": step / 7, "gain": 1.0})
+        logger.log_metrics({"loss, of training": step / 7, "gain": 1.0}, step)
     logger.close()
 
 

@@ -6,6 +6,7 @@ import pytest
 from torch import nn
 
 import ahsar
+from ahsar.integrations.csv import CSVLogger
 from tests import models
 
 fabric: Any = pytest.importorskip("lightning_fabric", exc_type=ImportError)
@@ -34,3 +35,24 @@ def test_it_trains_as_a_plain_loop(early: bool, tmp_path: Any) -> None:
     loaded = ahsar.attach(again)
     loaded.load_state_dict(saved["homeostat"])
     assert str(loaded.state_dict()) == str(homeostat.state_dict())
+
+
+def test_its_loggers_and_ours_for_csv_get_the_same_numbers(tmp_path: Any) -> None:
+    from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    homeostat = ahsar.attach(models.build())
+    loggers = [CSVLogger(tmp_path / "run.csv"), TensorBoardLogger(tmp_path / "board", name="one", version="")]
+    run = fabric.Fabric(accelerator="cpu", devices=1, loggers=loggers)
+    for step in (1, 2):
+        homeostat.model(models.batch(step)[0])
+        homeostat.step()
+        run.log_dict(homeostat.readings(), step)
+    loggers[0].close()
+    loggers[1].finalize("success")
+    board = EventAccumulator(str(tmp_path / "board" / "one")).Reload()
+    header, *rows = [line.split(",") for line in (tmp_path / "run.csv").read_text().splitlines()]
+    assert header == ["step", "name", "value"] and len(rows) == 2 * len(homeostat.readings())
+    for name in homeostat.readings():
+        shown = {event.step: event.value for event in board.Scalars(name)}
+        assert shown == {int(row[0]): pytest.approx(float(row[2])) for row in rows if row[1] == name}

@@ -1,6 +1,7 @@
 """`ahsar bake`: from a checkpoint with a controller's state to a model that runs without ahsar."""
 
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,7 +9,7 @@ import typer
 from ahsar.cli.console import console
 from ahsar.cli.target import build_model
 from ahsar.errors import ExportError
-from ahsar.files import replacing
+from ahsar.files import load_saved, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,7 +29,7 @@ def bake(
     baked = bake_checkpoint(checkpoint, model, target, nir, input_shape)
     for name, threshold in baked["thresholds"].items():
         console().print(f"{name}  threshold {threshold if isinstance(threshold, float) else in_words(threshold)}")
-    console().print(f"baked: {target}" + (f"; NIR: {nir}" if nir else ""))
+    console().print(f"baked: {target}" + (f"; NIR: {nir}" if nir else ""), soft_wrap=True)
 
 
 def bake_checkpoint(
@@ -57,8 +58,9 @@ def bake_checkpoint(
     model = build_model(target) if target else _of_the_lab(saved, checkpoint)
     try:
         model.load_state_dict(saved["model"])
-    except RuntimeError as error:
-        raise ExportError(f"{checkpoint} holds parameters of another model than {target}: {error}") from error
+    except (AttributeError, RuntimeError, TypeError) as error:
+        what = f"another model than {target}" if target else "another model than it says"
+        raise ExportError(f"{checkpoint} holds parameters of {what}: {shorten(str(error), 300, placeholder=' ...')}") from error
     homeostat = attach(model, layers=list(saved["homeostat"]["layers"]))
     homeostat.load_state_dict({**saved["homeostat"], "config": homeostat.config.to_dict()})
     layers = homeostat.layers
@@ -75,14 +77,9 @@ def bake_checkpoint(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import torch
-
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises what it likes, from KeyError to UnpicklingError
-        raise ExportError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}: {error})") from error
+    how = '{"model": model.state_dict(), "homeostat": homeostat.state_dict()}'
+    saved = load_saved(path, f"a checkpoint of `ahsar run --out`, or one with {how}", ExportError)
     if not isinstance(saved, dict) or not isinstance(saved.get("model"), dict):
-        how = '{"model": model.state_dict(), "homeostat": homeostat.state_dict()}'
         raise ExportError(f'{path}: holds no "model"; save {how}')
     if not isinstance(saved.get("homeostat"), dict) or "layers" not in saved["homeostat"]:
         raise ExportError(f'{path}: holds no "homeostat" state, so there is nothing to bake; save homeostat.state_dict() in it')
@@ -96,7 +93,11 @@ def _of_the_lab(saved: dict[str, Any], path: Path) -> "nn.Module":
     from ahsar.lab import paradigms
     from ahsar.lab.spec import workload
 
-    return paradigms.rebuild(workload.from_dict(about["workload"]), tuple(about["sample_shape"]), about["classes"])
+    try:
+        workload_of, shape, classes = about["workload"], tuple(about["sample_shape"]), about["classes"]
+    except (KeyError, TypeError) as error:
+        raise ExportError(f'{path}: its "about" is not what `ahsar run` writes; give the model with --model') from error
+    return paradigms.rebuild(workload.from_dict(workload_of), shape, classes)
 
 
 def _plain(threshold: "Tensor") -> Any:

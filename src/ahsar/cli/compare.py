@@ -1,6 +1,5 @@
 """`ahsar compare`: the arms of a workload, or of every cell of a matrix, over paired seeds."""
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,12 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ahsar.cli.console import console as make_console
+from ahsar.cli.console import going_on, say
 from ahsar.cli.options import (
+    CORES,
     Board,
     Cells,
     Cluster,
     Device,
-    Interrupted,
     Jobs,
     Json,
     Out,
@@ -22,6 +22,7 @@ from ahsar.cli.options import (
     Quick,
     Slurm,
     StudyData,
+    Threads,
     command_line,
 )
 from ahsar.cli.options import Study as Name
@@ -42,8 +43,8 @@ def compare(
     data: StudyData = None,
     cells: Cells = None,
     out: Out = None,
-    jobs: Jobs = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of each process.")] = 1,
+    jobs: Jobs = CORES,
+    threads: Threads = 1,
     cluster: Cluster = "local",
     slurm: Slurm = None,
     tensorboard: Board = False,
@@ -57,20 +58,18 @@ def compare(
     from ahsar.lab.results import matrix
     from ahsar.lab.study.cells import load
     from ahsar.lab.study.cluster import check
-    from ahsar.lab.study.compare import Plan, finish, plan_of, prepare
+    from ahsar.lab.study.compare import Plan, plan_of, prepare
     from ahsar.lab.trial import ranks
 
     asked = check("compare", cluster, slurm)
     ranks.check(accelerator, precision, here=cluster == "local")
     study = load(name, quick)
-    chosen = study.choose(cells)
+    chosen = study.choose(cells, data)
     folder = out or study.out
     template = Plan(
         study.cells[0].workload,
         folder,
-        [],
-        [],
-        jobs=jobs or os.cpu_count() or 1,
+        jobs=jobs,
         threads=threads,
         cluster=cluster,
         accelerator=accelerator,
@@ -82,7 +81,7 @@ def compare(
     )
     names = None if arm_names is None else arm_names.split(",")
     console = make_console(as_json)
-    try:
+    with going_on(folder, "finished trials"):
         plans, errors = [], {}
         if study.is_matrix:
             matrix.check(folder, study.name, study.quick)
@@ -93,17 +92,14 @@ def compare(
                 if not study.is_matrix:
                     raise
                 errors[cell.name] = str(error)  # one cell's error does not stop the others
-                console.print(f"[red]cell {cell.name}[/]: {error}", highlight=False)
+                say(console, f"cell {cell.name}", "red", f": {error}")
         if not plans:
             raise ResultsError(f"no cell can run; the first, {chosen[0].name}: {errors[chosen[0].name]}")
         if study.is_matrix:
             axes = {cell.name: cell.axes for cell in study.cells}
             matrix.take(folder, study.name, study.quick, axes, template.command, study.one_constant)
         announce(plans, console)
-        with Progress(*STEPS_BAR, console=console) as progress:
-            finish(plans, follow(plans, progress, console))
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; finished trials are kept in {folder}: run the same command to go on") from None
+        run(plans, console)
     if study.is_matrix:
         show_matrix(folder, as_json)
     else:
@@ -123,10 +119,17 @@ def announce(plans: "Sequence[Prepared]", console: Console) -> None:
     """Say what begins."""
     for one in plans:
         plan, spec = one.plan, one.plan.workload
-        console.print(
-            f"[bold]{spec.title}[/] ({spec.name}{', quick' if spec.quick else ''}, hash {spec.hash}): "
-            f"{len(plan.arms)} arms × {len(plan.seeds)} seeds, {spec.budget.steps} steps each, {plan.jobs} at a time"
-        )
+        what = f" ({spec.name}{', quick' if spec.quick else ''}, hash {spec.hash}): {len(plan.arms)} arms × "
+        much = f"{len(plan.seeds)} seeds, {spec.budget.steps} steps each, {plan.jobs} at a time"
+        say(console, spec.title, "bold", what + much)
+
+
+def run(plans: "Sequence[Prepared]", console: Console) -> None:
+    """Run what is missing of comparisons, and show how far they are."""
+    from ahsar.lab.study.compare import finish
+
+    with Progress(*STEPS_BAR, console=console) as progress:
+        finish(plans, follow(plans, progress, console))
 
 
 def follow(plans: "Sequence[Prepared]", progress: Progress, console: Console) -> Any:
@@ -145,7 +148,7 @@ def follow(plans: "Sequence[Prepared]", progress: Progress, console: Console) ->
         for record in ended:
             if record["status"] != "done":
                 of = f"{record['workload']} " if len(plans) > 1 else ""
-                console.print(f"[red]trial {of}{record['trial']} {record['status']}[/]: {record['error']}", highlight=False)
+                say(console, f"trial {of}{record['trial']} {record['status']}", "red", f": {record['error']}")
         progress.update(bar, completed=base + sum(done.values()), description=f"trials {ended_count}/{total}")
 
     return update

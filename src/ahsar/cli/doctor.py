@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ahsar.cli.console import console, print_json
+from ahsar.cli.console import console, print_json, print_table
 from ahsar.cli.options import Json
 from ahsar.cli.target import HELP
 
@@ -35,20 +35,19 @@ def _show(found: dict[str, Any]) -> None:
     from rich.table import Table
 
     shown = console()
-    shown.print("  ".join(f"{name} {version}" for name, version in found["versions"].items()), highlight=False)
+    shown.print("  ".join(f"{name} {version}" for name, version in found["versions"].items()))
     if "layers" not in found:
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    headings = ("layer", "class", "threshold", "rate", "state", "rate attached", "scale", "what to do")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("layer", "class", "threshold", "rate", "state", "rate attached", "scale", "what to do"):
+        table.add_column(heading)
     for row in found["layers"]:
         cells = (row["name"] or "(the model)", row["class"], row["threshold"], row["rate"], row["state"])
         table.add_row(*map(_text, (*cells, row["attached_rate"], row["scale"], row["advice"])))
-    shown.print(table)
+    print_table(shown, table)
     for name, reason in found["left_alone"].items():
-        shown.print(f"left alone: {name!r}, since {reason}", highlight=False)
-    shown.print(f"input: {found['input']}. {found['verdict']}", highlight=False)
+        shown.print(f"left alone: {name!r}, since {reason}")
+    shown.print(f"input: {found['input']}. {found['verdict']}")
 
 
 def _text(value: Any) -> str:

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 import ahsar
+from ahsar.cli.rows import threshold_of
 from ahsar.cli.target import build_model
-from ahsar.discovery import Found, discover
-from ahsar.errors import AhsarError, AttachError, DataError
-from ahsar.verdict import in_words, refusal_of_model
+from ahsar.discovery import discover
+from ahsar.errors import AttachError, DataError
+from ahsar.files import load_saved
+from ahsar.verdict import refusal_of_model
 from ahsar.view import standing
 
 FRAMEWORKS = ("spikingjelly", "snntorch", "norse", "sinabs", "rockpool", "tracetorch", "braincog", "bindsnet")
@@ -50,7 +52,7 @@ def examine(target: str, batch: int, shape: str | None, data: str | None) -> dic
         raise AttachError(f"{target}: {reason}")
     x, said = _input(model, batch, shape, data)
     found, config = {item.name: item for item in discover(model)}, ahsar.Config()
-    thresholds = {name: _threshold(item) for name, item in found.items()}
+    thresholds = {name: threshold_of(item)[0] for name, item in found.items()}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # what they say stands in the table
         homeostat = ahsar.attach(model)
@@ -81,10 +83,7 @@ def _input(model: nn.Module, batch: int, shape: str | None, data: str | None) ->
     """The input to look with, in which the model runs, and what it is."""
     torch.manual_seed(0)
     if data is not None:
-        try:
-            x = torch.load(Path(data), weights_only=True)
-        except Exception as error:
-            raise DataError(f"--data {data}: cannot be read as a tensor ({type(error).__name__}: {error})") from error
+        x = load_saved(Path(data), "a tensor, an input of the model", DataError)
         if not isinstance(x, Tensor):
             raise DataError(f"--data {data}: holds a {type(x).__name__}, not a tensor")
         return _running(model, [x], f"--data {data}"), f"{data}, shape {tuple(x.shape)}"
@@ -144,13 +143,6 @@ def _verdict(states: list[str]) -> str:
         return "All layers are within the band: the controller would leave them alone, bit for bit."
     counts = ", ".join(f"{off.count(state)} {state}" for state in ("silent", "low", "high") if state in off)
     return f"Of {len(states)} layers {counts}: the controller would lead them to the band when training begins."
-
-
-def _threshold(item: Found) -> str:
-    try:
-        return in_words(item.adapter.threshold(item.module).value(item.module)) if item.adapter else ""
-    except AhsarError:
-        return ""
 
 
 def _plain(value: Any) -> Any:

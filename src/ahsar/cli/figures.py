@@ -23,4 +23,4 @@ def figures(
     if name not in known:
         raise ResultsError(f"unknown figure {name!r}: choose from {', '.join(known)}")
     for path in known[name](folders, out or folders[0]):
-        console().print(path)
+        console().print(path, soft_wrap=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ahsar.cli.console import console, print_json
+from ahsar.cli.console import console, print_json, print_table
 from ahsar.cli.options import Json
 from ahsar.cli.target import HELP
 
@@ -25,4 +25,4 @@ def inspect(
     if as_json:
         print_json([asdict(row) for row in rows])
     else:
-        console().print(table(rows))
+        print_table(console(), table(rows))

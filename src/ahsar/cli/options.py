@@ -1,5 +1,6 @@
 """Arguments and options that several commands share."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -25,7 +26,9 @@ StudyData = Annotated[
     typer.Option("--data", help="Local file or folder with the data; of a matrix: that holds them; default: public names."),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Results folder; default: runs/NAME.")]
-Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: one per core.")]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Processes; default: one per core.", show_default=False)]
+CORES = os.cpu_count() or 1
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of each process.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the numbers alone, as JSON; all else goes to stderr.")]
 Board = Annotated[bool, typer.Option("--tensorboard", help="Log rates, scales and gain to OUT/tensorboard.")]
 Device = Annotated[str, typer.Option("--accelerator", help="auto, cpu, cuda or mps.")]

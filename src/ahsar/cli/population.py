@@ -1,15 +1,14 @@
 """`ahsar population`: the arms over many nets, drawn as people write them."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
-from ahsar.cli.compare import STEPS_BAR, follow
+from ahsar.cli.compare import run
 from ahsar.cli.console import console as make_console
-from ahsar.cli.options import Device, Interrupted, Jobs, Json, Out, command_line
+from ahsar.cli.console import going_on, say
+from ahsar.cli.options import CORES, Device, Jobs, Json, Out, Threads, command_line
 
 
 def population(
@@ -27,8 +26,8 @@ def population(
     ] = False,
     data: Annotated[Path | None, typer.Option("--data", help="Folder that holds the data sets; default: public names.")] = None,
     out: Out = None,
-    jobs: Jobs = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of each process.")] = 1,
+    jobs: Jobs = CORES,
+    threads: Threads = 1,
     accelerator: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -36,7 +35,7 @@ def population(
     from ahsar.cli.report import show_population
     from ahsar.lab.results.population import merge
     from ahsar.lab.spec.population import load
-    from ahsar.lab.study.compare import Plan, finish
+    from ahsar.lab.study.compare import Plan
     from ahsar.lab.study.population import plans_of, prepare_all, study_of
     from ahsar.lab.trial import ranks
 
@@ -44,28 +43,25 @@ def population(
     ranks.check(accelerator, "32-true")
     drawn = load(name)
     study = study_of(drawn, first, count, verdict=verdict)
+    study.choose(None, data)
     folder = out or study.out
     template = Plan(
         study.cells[0].workload,
         folder,
-        [],
-        [],
-        jobs=jobs or os.cpu_count() or 1,
+        jobs=jobs,
         threads=threads,
         accelerator=accelerator,
         command=command_line(),
     )
     console = make_console(as_json)
-    try:
+    with going_on(folder, "finished trials"):
         plans = plans_of(study, template, data, None if arm_names is None else arm_names.split(","), rivals=rivals)
         prepared = prepare_all(drawn, study, plans, folder, verdict=verdict)
-        console.print(
-            f"[bold]{drawn.title}[/] (population {drawn.name}, hash {drawn.hash}): {count} draws from {first} on, "
-            f"{sum(len(plan.trials) for plan in plans)} trials, {template.jobs} at a time"
+        trials = sum(len(plan.trials) for plan in plans)
+        what = (
+            f" (population {drawn.name}, hash {drawn.hash}): {count} draws from {first} on, {trials} trials, {jobs} at a time"
         )
-        with Progress(*STEPS_BAR, console=console) as progress:
-            finish(prepared, follow(prepared, progress, console))
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; finished trials are kept in {folder}: run the same command to go on") from None
+        say(console, drawn.title, "bold", what)
+        run(prepared, console)
     merge(folder)
     show_population(folder, as_json)

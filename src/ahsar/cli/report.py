@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ahsar.cli.console import console as make_console
-from ahsar.cli.console import print_json
+from ahsar.cli.console import print_json, print_table
 from ahsar.cli.options import Json, Quick
 from ahsar.errors import ResultsError
 
@@ -36,12 +36,12 @@ def report(
         elif is_population(folder):
             show_population(folder, alone)
         else:
-            make_console(as_json).print(page.write(folder))
+            make_console(as_json).print(page.write(folder), soft_wrap=True)
             if alone:
                 _print_file(folder / "summary.json")
     if several:
         combined = matrix_page.combine(outs, out or Path("runs/combined"))
-        make_console(as_json).print(combined)
+        make_console(as_json).print(combined, soft_wrap=True)
         if as_json:
             _print_file(combined.with_suffix(".json"))
 
@@ -78,9 +78,9 @@ def show_comparison(out: Path, as_json: bool = False) -> None:
     console = make_console(as_json)
     written = page.write(out)
     numbers = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    console.print(summary.table(numbers, console.width))
+    print_table(console, summary.table(numbers), summary.table(numbers, brief=True))
     for said in (words.headline(numbers), *words.findings(numbers)):
-        console.print(said, highlight=False)
+        console.print(said)
     console.print(f"report: {written.absolute()}", soft_wrap=True)
     if as_json:
         print_json(numbers)
@@ -96,7 +96,7 @@ def show_matrix(out: Path, as_json: bool = False) -> None:
     written = page.write(out)
     numbers = json.loads((out / "matrix.json").read_text(encoding="utf-8"))
     for said in (page.headline(numbers), *page.findings(numbers)):
-        console.print(said, highlight=False)
+        console.print(said)
     console.print(f"page: {written.absolute()}", soft_wrap=True)
     if as_json:
         print_json(numbers)
@@ -110,7 +110,7 @@ def show_population(out: Path, as_json: bool = False) -> None:
     written = page.write(out)
     numbers = json.loads((out / "population.json").read_text(encoding="utf-8"))
     for said in (page.headline(numbers), *page.findings(numbers)):
-        console.print(said, highlight=False)
+        console.print(said)
     console.print(f"page: {written.absolute()}", soft_wrap=True)
     if as_json:
         print_json(numbers)

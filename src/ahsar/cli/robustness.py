@@ -1,6 +1,5 @@
 """`ahsar robustness`: a comparison's models, or those of every cell of a matrix, on corrupted test samples."""
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from ahsar.cli.console import COLUMNS, each_cell
+from ahsar.cli.console import COLUMNS, each_cell, print_table
 from ahsar.cli.console import console as make_console
-from ahsar.cli.options import Cells, Folder, Jobs, Quick, StudyData
+from ahsar.cli.options import CORES, Cells, Folder, Jobs, Quick, StudyData
 from ahsar.errors import ResultsError
 
 
@@ -27,7 +26,7 @@ def robustness(
         str | None, typer.Option("--severities", help="Comma-separated, of 1 to 5; default: all, of a matrix 3.")
     ] = None,
     corruptions: Annotated[str | None, typer.Option("--corruptions", help="Comma-separated; default: all.")] = None,
-    jobs: Jobs = None,
+    jobs: Jobs = CORES,
 ) -> None:
     """Score kept models (`compare --keep`) on corrupted test samples: scales frozen, and adapting to unlabelled batches."""
     from ahsar.cli.report import folder_of, show_matrix
@@ -44,20 +43,23 @@ def robustness(
     if not source and about["name"] not in names():
         raise ResultsError(f"{folder} holds a matrix of your own: give its .toml file, and this folder as --out")
     study = load(source or about["name"], about["quick"])
-    ready = [(cell, study.folder(folder, cell)) for cell in study.choose(cells)]
+    ready = [(cell, study.folder(folder, cell)) for cell in study.choose(cells, data)]
     ready = [pair for pair in ready if (pair[1] / "trials.jsonl").exists() and not (pair[1] / "robustness.json").exists()]
     options = (200 if limit is None else limit, severities or "3", corruptions)
     calls = [(cell, partial(_test, where, cell.source(data), *options)) for cell, where in ready]
-    for _ in each_cell(calls, jobs or os.cpu_count() or 1, make_console()):
+    for _ in each_cell(calls, jobs, make_console()):
         pass  # each writes its own page
     show_matrix(folder)
 
 
 def robustness_of(out: Path, source: Path | None, limit: int, severities: str | None, corruptions: str | None) -> None:
     """Test the models of one comparison, with a progress display; print the table and the page's path."""
+    from ahsar.lab.data import check
     from ahsar.lab.report.robustness import page
+    from ahsar.lab.results.folder import Results
     from ahsar.lab.study.robustness import measure
 
+    check(Results(out).read_workload(), source)
     console = make_console()
     with Progress(*COLUMNS, console=console) as progress:
         bar = progress.add_task("tests", total=None)
@@ -65,9 +67,9 @@ def robustness_of(out: Path, source: Path | None, limit: int, severities: str | 
             out, source, limit, severities, corruptions, lambda done, total: progress.update(bar, completed=done, total=total)
         )
     summary = page.write(out, measured)
-    console.print(page.table(summary))
+    print_table(console, page.table(summary))
     for said in page.findings(summary):
-        console.print(said, highlight=False)
+        console.print(said)
     console.print(f"page: {(out / 'robustness.html').absolute()}", soft_wrap=True)
 
 

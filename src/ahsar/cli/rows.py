@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from ahsar.adapters import Adapter
 from ahsar.answers import ANSWER, Answers
 from ahsar.cli.target import build_model
 from ahsar.discovery import Found, discover, outside
@@ -87,35 +86,35 @@ def _reasons(model: nn.Module, found: list[Found], answers: set[str]) -> list[tu
 
 
 def _row(item: Found, shapes: dict[str, str], why: tuple[str, bool]) -> Row:
-    threshold, shape = "", ""
-    if item.reason is None and isinstance(item.adapter, Adapter):
-        try:
-            value = item.adapter.threshold(item.module).value(item.module)
-            threshold, shape = in_words(value), str(tuple(value.shape))
-        except AhsarError:  # one of the reasons why it is refused
-            pass
     kind = type(item.module).__name__
-    return Row(item.name, kind, item.framework, threshold, shape, shapes.get(item.name, ""), *why)
+    return Row(item.name, kind, item.framework, *threshold_of(item), shapes.get(item.name, ""), *why)
+
+
+def threshold_of(item: Found) -> tuple[str, str]:
+    """A layer's threshold and its shape, in words; "" for both where it has none that can be scaled."""
+    if item.reason is not None or item.adapter is None:
+        return "", ""
+    try:
+        value = item.adapter.threshold(item.module).value(item.module)
+    except AhsarError:  # one of the reasons why it is refused
+        return "", ""
+    return in_words(value), str(tuple(value.shape))
 
 
 def table(rows: list[Row]) -> Any:
     """A rich table: regulated layers first, then those skipped, each with its reason."""
+    from rich import box
     from rich.table import Table
 
     regulated, refused = sum(not row.skipped for row in rows), sum(row.refused for row in rows)
     title = f"{regulated} spiking layers to regulate, {len(rows) - regulated - refused} skipped"
-    result = Table(title=title + f"; attach() refuses {refused}" * bool(refused))
+    result = Table(
+        title=title + f"; attach() refuses {refused}" * bool(refused), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
     with_output = any(row.output for row in rows)
-    for heading in (
-        "layer",
-        "class",
-        "framework",
-        "threshold",
-        "its shape",
-        *(["output"] if with_output else []),
-        "skipped because",
-    ):
-        result.add_column(heading, overflow="fold")
+    output = ["output"] if with_output else []
+    for heading in ("layer", "class", "framework", "threshold", "its shape", *output, "skipped because"):
+        result.add_column(heading)
     for row in sorted(rows, key=lambda row: bool(row.skipped)):
         cells = [row.name or "(the model)", row.kind, row.framework, row.threshold, row.shape]
         result.add_row(*cells, *([row.output] if with_output else []), "attach() refuses it: " * row.refused + row.skipped)

@@ -53,7 +53,6 @@ def run(
         console.print(
             f"step {point['step']:>6}  {spec.target.metric} {point['val_metric']:.3f}  rates {rates}  scales {scales}",
             soft_wrap=True,
-            highlight=False,
         )
 
     model_file = None if out is None else out / f"{name_of(arm, seed)}.pt"
@@ -61,7 +60,7 @@ def run(
     record = run_trial(spec, splits, arm, seed, report=show, **options)
     console.print(_ending(record))
     if folder is not None:
-        console.print(f"tensorboard --logdir {folder}")
+        console.print(f"tensorboard --logdir {folder}", soft_wrap=True)
     if out is not None and ranks.first():
         write_whole(out / f"{record['trial']}.jsonl", json.dumps(record) + "\n")
         kept = f"; model: {model_file}" if record["status"] == "done" else ""

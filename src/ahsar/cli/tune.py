@@ -1,7 +1,6 @@
 """`ahsar tune`: the baseline's learning rate and the target of a workload, or of every cell of a matrix."""
 
 import json
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ahsar.cli.console import console as make_console
-from ahsar.cli.console import each_cell, print_json
-from ahsar.cli.options import Cells, Interrupted, Jobs, Json, Out, Quick, StudyData
+from ahsar.cli.console import each_cell, going_on, print_json
+from ahsar.cli.options import CORES, Cells, Jobs, Json, Out, Quick, StudyData
 from ahsar.cli.options import Study as Name
 from ahsar.errors import WorkloadError
 from ahsar.files import write_whole
@@ -34,7 +33,7 @@ def tune(
     ] = None,
     cells: Cells = None,
     out: Out = None,
-    jobs: Jobs = None,
+    jobs: Jobs = CORES,
     as_json: Json = False,
 ) -> None:
     """Find the baseline's learning rate and the target to freeze, on seeds never compared; of a matrix, in OUT/tuned.toml."""
@@ -48,23 +47,23 @@ def tune(
     except ValueError:
         raise WorkloadError(f"--lr {rates!r}: give numbers with commas between, e.g. 1e-3,2e-3") from None
     study = load(name, quick)
-    chosen = study.choose(cells)
+    chosen = study.choose(cells, data)
     numbers = range(FIRST_SEED, FIRST_SEED + (seeds or (2 if study.is_matrix else 5)))
     if not study.is_matrix:
         return _tune_workload(chosen[0], data, grid or LRS, numbers, as_json)
     folder = out or study.out
-    try:
-        _tune_matrix(chosen, data, folder, jobs or os.cpu_count() or 1, grid, numbers, as_json)
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; tuned cells are kept in {folder}: run the same command to go on") from None
+    with going_on(folder, "tuned cells"):
+        _tune_matrix(chosen, data, folder, jobs, grid, numbers, as_json)
 
 
 def _tune_workload(cell: "Cell", source: Path | None, lrs: Sequence[float], seeds: Sequence[int], as_json: bool) -> None:
     """Print what the workload should freeze."""
     import torch
 
+    from ahsar.lab.data import check
     from ahsar.lab.study.tune import tune
 
+    check(cell.workload, source)
     torch.set_num_threads(1)  # as a comparison's trials
     console = make_console(as_json)
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console) as progress:
@@ -98,7 +97,7 @@ def _tune_matrix(
         write_whole(files[cell.name], json.dumps(result))
         rates = sorted(result["rates"], key=lambda rate: rate["lr"])
         said = " ".join(f"{rate['lr']:g}: {rate['best']:.3f}" for rate in rates)
-        console.print(f"{cell.name}: {said}", highlight=False)
+        console.print(f"{cell.name}: {said}")
     frozen = {cell.name: tuned(cell, rates) for cell in cells if (rates := known[cell.name]["rates"])}
     written = write_whole(out / "tuned.toml", tuned_text({"quick" if cells[0].workload.quick else "full": frozen}))
     console.print(f"tuned: {written}; keep it beside the matrix as NAME.tuned.toml", soft_wrap=True)

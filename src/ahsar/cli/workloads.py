@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ahsar.cli.console import console, print_json
+from ahsar.cli.console import console, print_json, print_table
 from ahsar.cli.options import Json
 
 
@@ -11,7 +11,7 @@ def workloads(as_json: Json = False) -> None:
     if as_json:
         print_json(listed())
     else:
-        console().print(workloads_table())
+        print_table(console(), workloads_table())
 
 
 def listed() -> dict[str, Any]:
@@ -45,7 +45,7 @@ def workloads_table() -> Any:
     from ahsar.lab.spec import population, workload
     from ahsar.lab.study import cells
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("name", "what", "steps", "target", "hash"):
         table.add_column(heading, no_wrap=heading != "what", justify="right" if heading in ("steps", "target") else "left")
     for name in workload.names():

@@ -2,17 +2,18 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 from ahsar.errors import DataError
 from ahsar.files import write_whole
-from ahsar.homeostat import Homeostat
 
 HEADER = ["step", "name", "value"]
 
 
 class CSVLogger:
-    """Appends to `path`, with the same calls as `TensorBoardLogger`.
+    """Appends to `path`. Fabric takes it as it takes its own loggers, `Fabric(loggers=CSVLogger("run.csv"))`; theirs for CSV
+    begins a new file where a run goes on.
 
     A run that resumes from a checkpoint repeats some steps: rows from its first step on are dropped, so that each is there
     once. A row that a killed process left incomplete is dropped too.
@@ -33,15 +34,11 @@ class CSVLogger:
             self.writer.writerow(HEADER)
             self.file.flush()
 
-    def log(self, homeostat: Homeostat, step: int) -> None:
-        """Log the state of the controller at an optimiser step. Copies from the device: call it now and then."""
-        self.scalars(step, homeostat.readings())
-
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Log numbers of your own beside them."""
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Log numbers at an optimiser step: `homeostat.readings()`, and any of your own."""
         if self._resumed:
             self._drop(step)
-        self.writer.writerows([step, name, value] for name, value in values.items())
+        self.writer.writerows([step, name, value] for name, value in metrics.items())
         self.file.flush()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Corruptions against closed forms, PIL, SciPy and tonic; severities, ranges, determinism."""
+"""Corruptions against closed forms, PIL, SciPy, OpenCV, torchvision and tonic; severities, ranges, determinism."""
 
 import io
 from pathlib import Path
@@ -110,6 +110,29 @@ def test_pixelate_and_jpeg_are_those_of_pil() -> None:
             file = io.BytesIO()
             picture.save(file, "JPEG", quality=images.SEVERITIES["jpeg"][level - 1])
             assert np.abs(compressed[i].transpose(1, 2, 0) - np.asarray(Image.open(file)) / 255).max() < 1e-6
+
+
+@pytest.mark.parametrize("level", corruptions.LEVELS)
+def test_defocus_is_that_of_opencv(level: int) -> None:
+    cv2 = pytest.importorskip("cv2", reason="needs OpenCV, with which CIFAR-10-C was made")
+    radius, alias = images.SEVERITIES["defocus-blur"][level - 1]
+    rows, columns = np.mgrid[-8:9, -8:9]
+    disk = (rows**2 + columns**2 <= radius**2).astype(np.float32)
+    kernel = cv2.GaussianBlur(disk / disk.sum(), (3, 3), sigmaX=alias)
+    x = pictures(2)
+    made = images.corrupt(x, "defocus-blur", level)
+    for i, channel in np.ndindex(2, 3):
+        assert made[i, channel] == pytest.approx(cv2.filter2D(x[i, channel], -1, kernel), abs=1e-5)
+
+
+@pytest.mark.parametrize("level", corruptions.LEVELS)
+def test_jpeg_is_that_of_torchvision(level: int) -> None:
+    """Which brings a library of its own: pixels of smooth pictures may differ by its rounding."""
+    transforms = pytest.importorskip("torchvision.transforms.v2.functional", reason="needs torchvision", exc_type=ImportError)
+    x = torch.from_numpy((pictures(3) * 255).astype(np.uint8))
+    made = images.corrupt(x.numpy() / 255, "jpeg", level)
+    wanted = torch.stack([transforms.jpeg(one, quality=images.SEVERITIES["jpeg"][level - 1]) for one in x])
+    assert np.abs(made * 255 - wanted.numpy()).max() < 3
 
 
 def test_no_strength_is_no_change() -> None:

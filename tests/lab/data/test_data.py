@@ -138,7 +138,7 @@ def test_digits_have_three_stratified_splits_without_overlap() -> None:
 
 
 def test_digits_refuse_a_path_and_sizes_that_do_not_fit(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"take no --data"):
+    with pytest.raises(DataError, match=r"nothing would be read from there for digits; leave --data out"):
         data.load(load("digits"), tmp_path)
     with pytest.raises(DataError, match=r"data.val_size = 1500 but only 1397 samples are left"):
         data.load(workload_for(name="digits", val_size=1500))

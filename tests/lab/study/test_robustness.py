@@ -186,9 +186,13 @@ def test_models_are_made_for_trials_that_ended_without(tmp_path: Path) -> None:
     assert [r["digest"] for r in first] == [r["digest"] for r in second]
     found = robustness.measure(out, limit=50, severities="3", names="jpeg")
     assert {cell["mode"] for cell in found["accuracy"]} == {"frozen", "episodic", "continual"}  # no batch norm, no such row
-    Results(out).model("ahsar-s0").write_bytes(b"not a model")
-    with pytest.raises(ResultsError, match=r"ahsar-s0.pt: is no model of this workload"):
-        robustness.measure(out)
+    for wrong in ({"model": {"a": torch.zeros(1)}, "homeostat": None}, [1], None):
+        Results(out).model("ahsar-s0").write_bytes(b"not a model")
+        if wrong is not None:
+            torch.save(wrong, Results(out).model("ahsar-s0"))
+        with pytest.raises(ResultsError, match=r"ahsar-s0.pt: .*expected a model of this workload: remove it") as raised:
+            robustness.measure(out)
+        assert len(str(raised.value)) < 500 and "weights_only" not in str(raised.value)
 
 
 def test_other_folders_are_refused(tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
-"""Synaptic operations, counted by hand, by our counter and by SpikingJelly's; NeuroBench's static metrics."""
+"""Synaptic operations, counted by hand, by our counter, by SpikingJelly's and by NeuroBench; its static metrics."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
+import snntorch as snn
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from ahsar.lab import models
+from ahsar.lab.report.comparison import neurobench
 from ahsar.lab.spec import workload
-from ahsar.lab.trial import operations
+from ahsar.lab.trial import monitor, operations
+from tests.lab import tiny
 
 SPIKINGJELLY = """
 name = "small"
@@ -151,8 +155,6 @@ def test_spiking_self_attention_is_counted_by_both() -> None:
 
 
 def test_other_frameworks_are_counted_by_our_counter() -> None:
-    import snntorch as snn
-
     net = nn.Sequential(nn.Linear(6, 4), snn.Leaky(0.9, threshold=0.1, init_hidden=True), nn.Linear(4, 2))
     x, fired = torch.rand(5, 6), []
     net[1].register_forward_hook(lambda module, args, out: fired.append(int(out.sum())))
@@ -165,6 +167,47 @@ def test_other_frameworks_are_counted_by_our_counter() -> None:
     assert got["operations"] == {"counter": "ahsar", "samples": 5}
     assert got["synops"]["acs"] == fired[0] * 2 / 5
     assert got["synops"]["macs"] == 6 * 4 and got["synops"]["dense"] == 6 * 4 + 4 * 2
+
+
+@pytest.mark.parametrize("framework", ["snntorch", "spikingjelly"])
+def test_neurobench_itself_finds_the_same(framework: str, tmp_path: Path) -> None:
+    """Its benchmark, run over the same samples in two batches, and what a record would hold under its names."""
+    pytest.importorskip("neurobench", reason="needs neurobench")
+    from neurobench.benchmarks import Benchmark
+    from neurobench.metrics.static import ConnectionSparsity, Footprint
+    from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
+    from neurobench.models import SNNTorchModel, TorchModel
+
+    metrics: list[Any] = [SynapticOperations]
+    if framework == "snntorch":
+        torch.manual_seed(0)
+        net = models.build(workload.load(tiny.write(tmp_path)), (1, 8, 8), 10).eval()
+        for module in net.modules():
+            if isinstance(module, snn.Leaky):
+                module.threshold.fill_(0.1)
+        wrapped = SNNTorchModel(net, custom_forward=True)
+        metrics.append(ActivationSparsity)
+    else:  # of whose neurons NeuroBench knows nothing
+        net = network(tmp_path, "spikingjelly-conv")
+        wrapped = TorchModel(net)
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight *= torch.rand_like(weight) < 0.7
+    x = torch.rand(6, *((1, 8, 8) if framework == "snntorch" else (3, 16, 16)))
+    counter = operations.Counter()
+    with torch.no_grad(), counter, monitor.watch(net) as activity:
+        net(x)
+    static = operations.static(net)  # buffers hold membranes of the last batch
+    batches = DataLoader(TensorDataset(x, torch.zeros(6)), 3)
+    theirs = Benchmark(wrapped, batches, [], [], [[Footprint, ConnectionSparsity], metrics]).run(quiet=True)
+    synops = {key: getattr(counter, key) / len(x) for key in ("effective_acs", "effective_macs", "dense")}
+    record = {**static, "synops": synops, "mean_rate": activity.mean_rate, "metric": "loss"}
+    named = neurobench.metrics([record])
+    assert named["synaptic_operations"] == theirs["SynapticOperations"] and min(theirs["SynapticOperations"].values()) > 0
+    assert named["footprint"] == theirs["Footprint"]
+    assert named["connection_sparsity"] == pytest.approx(theirs["ConnectionSparsity"], abs=5e-5) != 0  # it rounds
+    if ActivationSparsity in metrics:
+        assert named["activation_sparsity"] == pytest.approx(theirs["ActivationSparsity"]) != 1
 
 
 def test_static_metrics() -> None:

@@ -1,8 +1,10 @@
 """Data of the lab, as in-memory tensors in three splits: train, validation (held out from train) and test."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -48,9 +50,27 @@ def load(workload: Workload, source: str | Path | None = None) -> Splits:
         DataError: nothing is there, it is not what the workload expects, or there is too little of it.
     """
     spec = workload.data
-    if source is not None and not Path(source).exists():
-        raise DataError(f"{source}: no such file or folder; give an existing one with --data PATH")
+    check(workload, source)
     return part("data", f"{DATA[spec.name].loader}:load")(spec, None if source is None else Path(source))
+
+
+def check(workload: Workload, source: str | Path | None) -> None:
+    """What of `load` can be checked at once: that the workload takes a `source`, if one is given, and that it is there.
+
+    Raises:
+        DataError: it does not, or nothing is there.
+    """
+    if source is None:
+        return
+    if DATA[workload.data.name].bundled:
+        refuse(source, [workload.data.name])
+    if not Path(source).exists():
+        raise DataError(f"{source}: no such file or folder; give an existing one with --data PATH")
+
+
+def refuse(source: str | Path, names: Iterable[str]) -> NoReturn:
+    """Raise for a `source` of which nothing would be read, since these data sets take none."""
+    raise DataError(f"{source}: nothing would be read from there for {', '.join(sorted(set(names)))}; leave --data out")
 
 
 def make_splits(

@@ -5,15 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ahsar.errors import DataError
 from ahsar.lab.data import Pair, Splits, make_splits, stratified_order, take
 from ahsar.lab.spec import workload
 
 
 def load(spec: workload.Data, source: Path | None) -> Splits:
     """Digits in [0, 1]. They have no test split of their own, so test is held out by `split_seed` as validation is."""
-    if source is not None:
-        raise DataError(f"{source}: digits come with scikit-learn and take no --data; leave it out")
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)

@@ -4,6 +4,8 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from ahsar.lab.report.style import DPI
 from ahsar.lab.report.text import parts
 
@@ -12,12 +14,12 @@ WIDEST = 12.0  # inches: a picture of this width fills the page
 
 def picture(path: Path) -> dict[str, Any]:
     """A picture for the page; the width (%) keeps the letters of all pictures at one size."""
-    content = path.read_bytes()
-    width = int.from_bytes(content[16:20])  # where PNG keeps it
+    with Image.open(path) as opened:
+        share = opened.width / (WIDEST * DPI)
     return {
         "name": path.stem,
-        "src": base64.b64encode(content).decode(),
-        "width": min(100, round(100 * width / (WIDEST * DPI))),
+        "src": base64.b64encode(path.read_bytes()).decode(),
+        "width": min(100, round(100 * share)),
     }
 
 

@@ -31,12 +31,14 @@ class KnownData:
         events: its samples are sequences of counted events, which need `data.time_steps`; else they are images.
         pixels: they lie in a plane; else they are flat.
         streams: the loader's `windows_of_test` gives the events before they were framed, so that they can be corrupted.
+        bundled: a package that the lab needs brings it, so that it is read from no file or folder.
     """
 
     loader: str
     events: bool = False
     pixels: bool = True
     streams: bool = False
+    bundled: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class KnownParadigm:
 
 
 DATA = {
-    "digits": KnownData("digits"),
+    "digits": KnownData("digits", bundled=True),
     "mnist": KnownData("images"),
     "fashion_mnist": KnownData("images"),
     "cifar10": KnownData("images"),

@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from ahsar.errors import DataError, WorkloadError
-from ahsar.lab import arms
+from ahsar.lab import arms, data
 from ahsar.lab.spec import workload
+from ahsar.lab.spec.catalogue import DATA
 from ahsar.lab.spec.toml import read_toml
 from ahsar.lab.spec.workload import Workload
 
@@ -69,6 +70,11 @@ class Cell:
         whole = self.rivals or not self.workload.quick
         names = list(arms.PLACEBOS) if whole else ["baseline", "ahsar", arms.CONSTANT]
         return arms.expand([*names, arms.ALL_RIVALS] if whole else names, self.workload)
+
+    @property
+    def takes_data(self) -> bool:
+        """Whether it reads a file or folder that is given."""
+        return bool(self.path) and not DATA[self.workload.data.name].bundled
 
     def source(self, root: Path | None) -> Path | None:
         """Where the cell's data lies: below `root`, or nowhere (its public name).
@@ -117,15 +123,22 @@ class Study:
         """The results folder of a cell: `out` itself for a workload, a folder of the cell's name in it for a matrix."""
         return out / cell.name if self.is_matrix else out
 
-    def choose(self, wanted: str | None) -> list[Cell]:
-        """The cells named in a comma-separated list; all for None. Raises WorkloadError for a name that is not there."""
-        if wanted is None:
-            return list(self.cells)
+    def choose(self, wanted: str | None, root: Path | None = None) -> list[Cell]:
+        """The cells named in a comma-separated list; all for None.
+
+        Raises:
+            WorkloadError: a name is not there.
+            DataError: `root` is given, where data shall lie, but none of these cells takes any.
+        """
         known = {cell.name: cell for cell in self.cells}
-        missing = [name for name in wanted.split(",") if name not in known]
+        names = list(known) if wanted is None else wanted.split(",")
+        missing = [name for name in names if name not in known]
         if missing:
             raise WorkloadError(f"no cell {missing[0]!r}; the cells are {', '.join(known)}")
-        return [known[name] for name in wanted.split(",")]
+        chosen = [known[name] for name in names]
+        if root is not None and not any(cell.takes_data for cell in chosen):
+            data.refuse(root, (cell.workload.data.name for cell in chosen))
+        return chosen
 
 
 def names() -> list[str]:

@@ -38,8 +38,8 @@ class Plan:
 
     workload: Workload
     out: Path
-    arms: list[str]
-    seeds: list[int]
+    arms: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
     data: Path | None = None
     jobs: int = 1
     threads: int = 1

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 import ahsar
 from ahsar.adapt import Adaptation
 from ahsar.errors import ResultsError
+from ahsar.files import load_saved
 from ahsar.homeostat import Homeostat
 from ahsar.lab import corruptions, data, paradigms
 from ahsar.lab.paradigms import Paradigm
@@ -190,15 +192,14 @@ def _subjects(arm: str, seed: int, file: Path, workload: Workload, splits: data.
 
 def _load(file: Path, workload: Workload, splits: data.Splits) -> tuple[nn.Module, Homeostat | None]:
     model = paradigms.rebuild(workload, splits.sample_shape, splits.classes)
+    mend = "a model of this workload: remove it and run `ahsar compare --keep` again"
+    saved = load_saved(file, mend, ResultsError)
     try:
-        saved = torch.load(file, map_location="cpu", weights_only=True)
         model.load_state_dict(saved["model"])
         state = saved["homeostat"]
-    except Exception as error:  # torch raises what it likes, from KeyError to UnpicklingError
-        brief = " ".join(str(error).split())
-        raise ResultsError(
-            f"{file}: is no model of this workload ({brief}): remove it and run `compare --keep` again"
-        ) from error
+    except Exception as error:  # torch raises what it likes
+        brief = shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
+        raise ResultsError(f"{file}: not a file that `ahsar compare` kept ({brief}); expected {mend}") from error
     if state is None:
         return model, None
     homeostat = ahsar.attach(model, config=ahsar.Config.from_dict(state["config"]), layers=list(state["layers"]))

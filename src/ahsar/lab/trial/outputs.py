@@ -37,13 +37,13 @@ def logger(folder: Path | None, name: str) -> Callable[[dict[str, Any], Homeosta
     """What logs a point of the curve to TensorBoard, in `folder`/`name`; nothing for None."""
     if folder is None:
         return lambda point, homeostat: None
-    from ahsar.integrations.tensorboard import TensorBoardLogger
+    from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
-    logger = TensorBoardLogger(folder / name)
+    logger = TensorBoardLogger(folder, name=name, version="")
 
     def log(point: dict[str, Any], homeostat: Homeostat | None) -> None:
-        logger.scalars(point["step"], {"val/metric": point["val_metric"], "val/loss": point["val_loss"]})
-        if homeostat is not None:
-            logger.log(homeostat, point["step"])
+        readings = {} if homeostat is None else homeostat.readings()
+        logger.log_metrics({"val/metric": point["val_metric"], "val/loss": point["val_loss"], **readings}, point["step"])
+        logger.save()
 
     return log

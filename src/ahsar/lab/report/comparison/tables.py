@@ -17,6 +17,7 @@ NOTE = (
     "Gap: final test against the baseline's. Rate and ACs: spikes per neuron and time step, additions per sample, "
     "and their ratio to the baseline."
 )
+_MORE = " A wider terminal, and the page, show all columns."
 
 LEVELS_NOTE = (
     "Mean steps to the levels at which the baseline's mean curve stood after these parts of the budget, a miss counted as the "
@@ -85,26 +86,21 @@ def price_rows(summary: Summary) -> list[list[str]]:
     return cells
 
 
-def table(summary: Summary, width: int = 110) -> "Table":
-    """The main table for a terminal of `width` columns; if that is too few, without what the sentences under it say again."""
+def table(summary: Summary, *, brief: bool = False) -> "Table":
+    """The main table for a terminal; `brief`: without what is least asked for."""
     from rich import box
     from rich.table import Table
 
     target = f"{summary['workload']}{' (quick)' if summary['quick'] else ''}: steps to {target_words(summary)}"
-    shown = Table(title=target, caption=NOTE, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
+    note = NOTE + _MORE * brief
+    shown = Table(title=target, caption=note, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
     shown.caption_justify = "left"
-    lines = [[_folded(cell) for cell in cells] for cells in rows(summary)]
-    columns = {title: [cells[number] for cells in lines] for number, title in enumerate(header(summary))}
-    fits = {
-        title: max(*map(len, title.split()), *(part.cell_len for cell in cells for part in cell.split("\n")))
-        for title, cells in columns.items()
-    }
-    if sum(fits.values()) + 3 * len(fits) > width:
-        columns = {title: cells for title, cells in columns.items() if title not in _WIDE}
-    for number, title in enumerate(columns):
-        shown.add_column(title, justify="right" if number else "left", min_width=fits[title], overflow="fold")
-    for arm, cells in zip(summary["arms"], zip(*columns.values(), strict=True), strict=True):
-        shown.add_row(*cells, style="bold" if arm == "ahsar" else "")
+    titles = header(summary)
+    kept = [number for number, title in enumerate(titles) if not (brief and title in _WIDE)]
+    for number in kept:
+        shown.add_column(titles[number], justify="right" if number else "left")
+    for arm, cells in zip(summary["arms"], rows(summary), strict=True):
+        shown.add_row(*(_folded(cells[number]) for number in kept), style="bold" if arm == "ahsar" else "")
     return shown
 
 
