@@ -129,7 +129,7 @@ def test_without_constants_the_error_says_what_to_run(name: str, tmp_path: Path)
 def test_the_command_writes_where_it_is_told(folder: Path, tmp_path: Path) -> None:
     commands.figures("fig4", [folder], tmp_path / "here")
     assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["fig4.png", "fig4.svg"]
-    with pytest.raises(ResultsError, match="unknown figure 'fig3': choose from fig2, fig4"):
+    with pytest.raises(ResultsError, match="unknown figure 'fig3': choose from fig2, fig4, talk"):
         commands.figures("fig3", [folder])
 
 

@@ -57,6 +57,8 @@ def at_points(ax: "Axes", texts: "Sequence[Text]", dots: Sequence[Sequence[float
 
     if not texts:
         return
+    for text in texts:
+        text.set_in_layout(False)  # they come to lie within the axes, which need not make room for them
     _fix(ax)
     made = ax.get_figure(root=True)
     assert made is not None
