@@ -74,7 +74,8 @@ def test_a_matrix(tmp_path: Path) -> None:
     ]
     cells = {f"c{k}": [trial(arm, s + 10 * k) for arm in ARMS[:5] for s in range(3)] for k in range(4)} | {"slow": slow}
     numbers = matrix_of(tmp_path, cells, 2.0)
-    said = check(matrix.slides(tmp_path))
+    slides = matrix.slides(tmp_path)
+    said = check(slides)
     row = numbers["opponents"]["baseline"]
     win, _, loss = row["wins_ties_losses"]
     assert loss == 1 and f"{row['steps']['mean']:.2f}× as fast" in said["speed"]
@@ -83,7 +84,17 @@ def test_a_matrix(tmp_path: Path) -> None:
     assert f"worse in {row['final_wins_ties_losses'][2]} cells" in said["final-test"]
     assert f"{numbers['opponents']['constant']['steps']['mean']:.2f}× as fast as the best constant" in said["opponents"]
     for name in ("speed", "final-test"):  # the loss has its name
-        assert any("slow" in text.get_text() for text in matrix.slides(tmp_path)[name].axes[0].texts)
+        assert any("slow" in text.get_text() for text in slides[name].axes[0].texts)
+
+
+def test_a_matrix_in_which_the_baseline_never_learns_says_a_bound_and_without_any_target_no_speed(tmp_path: Path) -> None:
+    pairs = [(arm, seed) for arm in ARMS[:2] for seed in range(2)]
+    matrix_of(tmp_path / "one", {"c": [trial(arm, seed, dead=arm == "baseline") for arm, seed in pairs]}, None)
+    slides = matrix.slides(tmp_path / "one")
+    check(slides)
+    assert any("c (at least)" in text.get_text() for text in slides["speed"].axes[0].texts)
+    matrix_of(tmp_path / "none", {"c": [trial(arm, seed, dead=True) for arm, seed in pairs]}, None)
+    assert "speed" not in check(matrix.slides(tmp_path / "none"))
 
 
 def of_population(folder: Path) -> Path:

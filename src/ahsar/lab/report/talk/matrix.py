@@ -29,8 +29,10 @@ def slides(folder: Path) -> "dict[str, Figure]":
         raise ResultsError(f"{folder}: no cell holds both AHSAR and the baseline: run `ahsar compare` with this --out again")
     names = of_cells({cell: folder / cell for cell in numbers["cells"]})
     cells = {names[cell]: row["against"]["baseline"] for cell, row in numbers["cells"].items() if "baseline" in row["against"]}
-    drawn = {"speed": _speed(numbers, cells), "opponents": _opponents(numbers), "final-test": _final(numbers, cells)}
-    return drawn | ({"price": _price(numbers)} if "ahsar" in numbers["front"] else {})
+    drawn = {"final-test": _final(numbers, cells), "price": _price(numbers)}
+    if numbers["opponents"]["baseline"]["steps"]["mean"]:  # some cell reached its target
+        drawn = {"speed": _speed(numbers, cells), "opponents": _opponents(numbers), **drawn}
+    return {name: made for name, made in drawn.items() if made is not None}
 
 
 def _speed(numbers: Numbers, cells: dict[str, Any]) -> "Figure":
@@ -40,7 +42,8 @@ def _speed(numbers: Numbers, cells: dict[str, Any]) -> "Figure":
     message = f"AHSAR is {_mean(row)} as fast as untouched nets: faster in {win}, slower in {loss} of {row['n']} cells"
     basis = f"{_basis(numbers)} After Holm's correction {sure[0]} wins and {sure[2]} losses stand by themselves."
     made, ax = slide(message, basis)
-    values = {name: got for name, row in cells.items() if (got := row["speedup"]["median"])}
+    speeds = {name: row["speedup"] for name, row in cells.items() if row["speedup"]["median"]}
+    values = {f"{name}{_bound(speed)}": speed["median"] for name, speed in speeds.items()}
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}×")
     ax.set_yticks(
@@ -75,10 +78,12 @@ def _opponents(numbers: Numbers) -> "Figure":
     return made
 
 
-def _final(numbers: Numbers, cells: dict[str, Any]) -> "Figure":
+def _final(numbers: Numbers, cells: dict[str, Any]) -> "Figure | None":
     row = numbers["opponents"]["baseline"]
     win, tie, loss = row["final_wins_ties_losses"]
     gap = row["final_test_difference"]
+    if gap["mean"] is None:
+        return None
     message = f"Test accuracy ends {signed(gap['mean'])} on average: better in {win}, level in {tie}, worse in {loss} cells"
     mean = in_words(gap["ci95"], signed, " Mean: ")
     made, ax = slide(message, f"{_basis(numbers)} Level: within {_TOLERATED:g}.{mean}")
@@ -89,7 +94,9 @@ def _final(numbers: Numbers, cells: dict[str, Any]) -> "Figure":
     return made
 
 
-def _price(numbers: Numbers) -> "Figure":
+def _price(numbers: Numbers) -> "Figure | None":
+    if "ahsar" not in numbers["front"]:
+        return None
     front = {"baseline": NONE} | {arm: {key: row[key]["mean"] for key in NONE} for arm, row in numbers["front"].items()}
     ours = front["ahsar"]
     message = f"AHSAR takes {times(ours['operations'])} the operations for {signed(ours['gap'])} in test accuracy"
@@ -107,6 +114,10 @@ def _price(numbers: Numbers) -> "Figure":
     ]
     labels.at_points(ax, texts, radius=8)
     return made
+
+
+def _bound(speed: dict[str, Any]) -> str:
+    return " (at least)" if not speed["reached_baseline"] else " (at most)" if not speed["reached_controlled"] else ""
 
 
 def _ink(steps: dict[str, Any]) -> str:
