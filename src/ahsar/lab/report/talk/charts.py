@@ -80,5 +80,5 @@ def ranked(
     lost = [(name, LOSS) for name in order if values[name] < low][:_LOST]
     won = [(name, GAIN) for name in reversed(order) if values[name] > high][:_WON]
     for i, (name, ink) in enumerate(lost + won):
-        below = {"xytext": (10, -1.25 * LEAST * i), "textcoords": "offset points", "xycoords": "axes fraction"}
+        below: dict[str, Any] = {"xytext": (10, -1.25 * LEAST * i), "textcoords": "offset points", "xycoords": "axes fraction"}
         ax.annotate(f"{said(values[name])}  {name}", (0, 1), va="top", fontsize=LEAST, color=ink, **below)

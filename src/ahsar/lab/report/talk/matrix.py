@@ -107,7 +107,7 @@ def _price(numbers: Numbers) -> "Figure | None":
     style.log_axis(ax, min(values) / 1.5, max(values) * 1.5, "{:g}×")
     ax.margins(y=0.15)
     axes(ax, "synaptic operations, untouched = 1 (log)", "final test − untouched (linear)")
-    at = {"fontsize": LEAST, "ha": "center", "va": "center"}
+    at: dict[str, Any] = {"fontsize": LEAST, "ha": "center", "va": "center"}
     texts = [
         ax.text(point["operations"], point["gap"], of_arm(arm).replace("all thresholds ", ""), color=style.colour(arm), **at)
         for arm, point in front.items()

@@ -63,7 +63,7 @@ def _nets(numbers: Numbers) -> "Figure":
     ax.plot([0, 1], [0, 1], color=style.SOFT, linewidth=1.5, zorder=1)
     ax.scatter(x, y, s=80, color=inks, alpha=0.75, linewidth=0, zorder=2)
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
-    beside = {"transform": ax.transAxes, "fontsize": TEXT, "va": "center"}
+    beside: dict[str, Any] = {"transform": ax.transAxes, "fontsize": TEXT, "va": "center"}
     ax.text(1.08, 0.85, f"{row['better']} better with AHSAR", color=GAIN, **beside)
     ax.text(1.08, 0.5, f"{count - row['better'] - row['worse']} about the same", color=style.SOFT, **beside)
     ax.text(1.08, 0.15, f"{row['worse']} worse with AHSAR", color=LOSS, **beside)
@@ -104,7 +104,7 @@ def _counts(numbers: Numbers) -> "Figure":
         for side, key, ink in ((-1, "worse", LOSS), (1, "better", GAIN)):
             share = 100 * arms[arm][key] / count
             ax.barh(y, side * share, height=0.62, color=ink, alpha=0.85)
-            at = {"ha": "left" if side > 0 else "right", "va": "center", "fontsize": TEXT, "color": ink}
+            at: dict[str, Any] = {"ha": "left" if side > 0 else "right", "va": "center", "fontsize": TEXT, "color": ink}
             ax.text(side * (share + 1), y, f"{share:.0f} %", **at)
     ax.axvline(0, color=style.INK, linewidth=1.5)
     ax.set_yticks(list(places), [of_arm(arm) for arm in shown], fontsize=TEXT)

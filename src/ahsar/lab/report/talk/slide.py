@@ -26,9 +26,11 @@ def slide(message: str, basis: str) -> "tuple[Figure, Axes]":
         message: what it says, in at most two lines of 56 letters.
         basis: what that rests on: data, seeds, intervals, in at most two lines of 92.
     """
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     made, (ax,) = style.figure(width=WIDTH, height=HEIGHT)
     engine = made.get_layout_engine()
-    assert engine is not None
+    assert isinstance(engine, ConstrainedLayoutEngine)
     engine.set(rect=_BETWEEN)
     made.text(_EDGE, 1 - _EDGE, fill(message, _TITLE_LINE), fontsize=TITLE, color=style.INK, va="top", weight="bold")
     made.text(_EDGE, _EDGE, fill(basis, _BASIS_LINE), fontsize=LEAST, color=style.SOFT, va="bottom")
