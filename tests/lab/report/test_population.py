@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats
 
-from ahsar.lab.report.population import page
+from ahsar.lab.report.population import page, pictures
 from ahsar.lab.report.population.numbers import combined, net_of
 from ahsar.lab.report.population.pictures import binned
 from ahsar.lab.results.population import Net, take
+from tests.lab.report import seen
 
 WORKLOAD: dict[str, Any] = {
     "model": {"name": "mlp", "threshold": 0.5, "gain": 2.0, "batch_norm": False},
@@ -110,7 +112,36 @@ def test_the_page_says_what_the_numbers_say(tmp_path: Path) -> None:
 
 
 def test_bins_hold_equal_shares_and_keep_equals_together() -> None:
-    middles, means = binned(range(8), [0, 2, 4, 6, 8, 10, 12, 14])
-    assert (middles, means) == ([0.5, 2.5, 4.5, 6.5], [1, 5, 9, 13])
-    assert binned([2, 2, 2, 2, 3, 3], [1, 1, 1, 1, 5, 7]) == ([2, 3], [1, 6])
-    assert binned([1], [3]) == ([1], [3])
+    middles, means = binned(range(20), [2 * k for k in range(20)])
+    assert (middles, means) == ([2, 7, 12, 17], [4, 14, 24, 34])
+    assert binned([2] * 6 + [3] * 8, [1] * 6 + [5] * 8) == ([2, 3], [1, 5])
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+def test_of_fewer_than_five_nets_no_mean_and_no_interval_is_shown(count: int) -> None:
+    assert len(binned(range(count), range(count))[0]) == count // 5
+    found = combined(
+        {f"p-{i}": net_of(DRAW, [record(arm, 0.4 + 0.01 * i, i) for arm in ("baseline", "ahsar")]) for i in range(count)}
+    )
+    ours = found["arms"]["ahsar"]
+    for row in (ours["test"], ours["against_baseline"], ours["operations"]):
+        assert (row["ci95"] is not None) == (count >= 5) and row["mean"] is not None
+
+
+@pytest.mark.parametrize("arms", range(1, 18))
+def test_a_scatter_leaves_few_places_blank(arms: int) -> None:
+    columns = pictures._columns(arms)
+    assert columns <= 5 and -arms % columns <= min(-arms % each for each in (3, 4, 5))
+
+
+def test_pictures_of_a_population_show_their_names_and_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(pictures, "save", lambda made, path: drawn.append(made) or path)
+    found = combined(nets())
+    for picture in (pictures.scatter, pictures.constants, pictures.regret):
+        picture(found, tmp_path)
+    for made in drawn:
+        assert seen.hidden(made) < 0.05 and not seen.outside(made)
+    titles = [ax.get_title(loc="left") for ax in drawn[0].axes]
+    assert titles[0] == "AHSAR\nbetter 2, worse 2 of 5" and not any("attached" in title for title in titles)
+    assert all(ax.xaxis.get_ticklabels() for ax in drawn[0].axes)

@@ -1,7 +1,6 @@
-"""The look that all pictures share: one colour, dash and name per arm, quiet axes, labels at the ends of lines."""
+"""The look that all pictures share: one colour, dash and name per arm, quiet axes."""
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,38 +76,18 @@ def words(ax: "Axes", title: str, x: str = "", y: str = "") -> None:
     ax.set_ylabel(y, fontsize=9.5, color=SOFT)
 
 
-def end_labels(ax: "Axes", ends: Sequence[tuple[float, str, str]]) -> None:
-    """Names of lines at the right edge of the axes: (height in data, text, colour), pushed apart if they touch."""
-    if not ends:
-        return
-    low, high = ax.get_ylim()
-    gap = 0.062 * (high - low) * 4.0 / ax.get_figure().get_size_inches()[1]  # type: ignore[union-attr]
-    ordered = sorted(ends, key=lambda end: end[0])
-    heights = apart([end[0] for end in ordered], low, high, gap)
-    for height, (_, text, ink) in zip(heights, ordered, strict=True):
-        ax.annotate(
-            text,
-            (1.0, height),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            color=ink,
-            annotation_clip=False,
-        )
+def log_axis(ax: "Axes", low: float, high: float, form: str = "{:g}", most: int = 6) -> None:
+    """A logarithmic x axis from `low` to `high` > 0, with at most so many ticks at round numbers."""
+    from matplotlib.ticker import LogLocator
 
-
-def apart(heights: Sequence[float], low: float, high: float, gap: float) -> list[float]:
-    """Sorted heights moved as little as gives every two a distance of `gap`, within [low, high] if there is room."""
-    moved = list(heights)
-    for _ in range(200):
-        moved = [min(max(height, low), high) for height in moved]
-        for i in range(1, len(moved)):
-            if (short := gap - (moved[i] - moved[i - 1])) > 1e-9:
-                moved[i - 1] -= short / 2
-                moved[i] += short / 2
-    return moved
+    ax.set_xscale("log")
+    ax.set_xlim(low, high)
+    for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
+        ticks = [tick for tick in LogLocator(subs=steps, numticks=99).tick_values(low, high) if low <= tick <= high]
+        if len(ticks) <= most:
+            break
+    ax.set_xticks(ticks, [form.format(float(f"{tick:.3g}")) for tick in ticks])
+    ax.minorticks_off()
 
 
 def placeholder(ax: "Axes", text: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ahsar.lab.arms.names import constant_scale, kind_of
-from ahsar.lab.report import style
+from ahsar.lab.report import labels, style
 from ahsar.lab.report.comparison.heatmaps import layers
 from ahsar.lab.report.curves import middle_half, steps_of
 from ahsar.lab.report.text import arm_name, count
@@ -18,6 +18,7 @@ from ahsar.lab.results.records import Record, arms_of, best_rivals, is_rival, kn
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 Arms = dict[str, list[Record]]
 NOTHING = "No trial finished, so there is nothing to draw.\nThe report lists the errors."
@@ -78,7 +79,7 @@ def learning(arms: Arms) -> "Figure":
     band = "median and middle half of the trials" if max(map(len, arms.values())) > 1 else "one trial per arm"
     style.words(axes[0], f"Learning by step ({band})", "training step", f"validation {first['metric']}")
     style.words(axes[1], "The same by the clock", "training seconds, evaluation left out")
-    style.end_labels(axes[1], ends)
+    labels.beside([(axes[1], ends)])
     return made
 
 
@@ -102,7 +103,7 @@ def survival(arms: Arms) -> "Figure":
     ax.annotate("half", (budget, 0.5), xytext=(-4, 3), textcoords="offset points", ha="right", fontsize=8.5, color=style.SOFT)
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}".replace("%", " %"))
     style.words(ax, f"Trials still short of the target ({target:g})", "training step", "trials short of the target")
-    style.end_labels(ax, ends)
+    labels.beside([(ax, ends)])
     return made
 
 
@@ -117,7 +118,9 @@ def spikes(arms: Arms) -> "Figure":
         return _empty(made, [ax])
     first = next(iter(arms.values()))[0]
     every = np.concatenate(list(points.values()))
-    if every[:, 0].min() > 0 and every[:, 0].max() / every[:, 0].min() > 5:
+    wide = bool(every[:, 0].min() > 0 and every[:, 0].max() / every[:, 0].min() > 5)
+    scaled = " (log)" * wide
+    if wide:
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(lambda value, _: count(value))
@@ -125,6 +128,7 @@ def spikes(arms: Arms) -> "Figure":
     halo = [withStroke(linewidth=2.5, foreground="white")]
     constants = sorted((arm for arm in points if constant_scale(arm) is not None), key=lambda arm: constant_scale(arm) or 0)
     means = {arm: dots.mean(axis=0) for arm, dots in points.items()}
+    numbers: list[Text] = []
     if constants:
         path = np.array([means[arm] for arm in constants])
         ink = style.COLOURS["constant"]
@@ -138,9 +142,11 @@ def spikes(arms: Arms) -> "Figure":
             zorder=3,
             label="constant scales",
         )
-        for arm, place in zip(constants, path, strict=True):
-            below = {"xytext": (0, -13), "textcoords": "offset points", "ha": "center"}
-            ax.annotate(f"{constant_scale(arm):g}", place, **below, fontsize=8, color=ink, path_effects=halo, zorder=5)
+        shared = {"ha": "center", "va": "center", "fontsize": 8, "color": ink, "path_effects": halo, "zorder": 5}
+        numbers = [
+            ax.text(place[0], place[1], f"{constant_scale(arm):g}", **shared)
+            for arm, place in zip(constants, path, strict=True)
+        ]
     for arm, dots in points.items():
         ink = style.colour(arm)
         ax.scatter(*dots.T, s=14, color=ink, alpha=0.18 if arm in constants else 0.4, linewidth=0, zorder=2)
@@ -150,7 +156,8 @@ def spikes(arms: Arms) -> "Figure":
     ax.grid(axis="x", color=style.FAINT, linewidth=0.6)
     legend = ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5), labelcolor=style.INK)
     legend.set_in_layout(True)
-    style.words(ax, "What the spikes buy", "spikes per sample", f"final test {first['metric']}")
+    style.words(ax, "What the spikes buy", f"spikes per sample{scaled}", f"final test {first['metric']}")
+    labels.at_points(ax, numbers, [place for arm, place in means.items() if arm not in constants], radius=5)
     return made
 
 
@@ -168,6 +175,7 @@ def scales(arms: Arms) -> "Figure":
     def rate(trials: Sequence[Record]) -> list[float]:
         return known(trials, "mean_rate")
 
+    panels = []
     for ax, measure in ((axes[0], steps), (axes[1], rate)):
         kept = [scale for scale in grid if measure(constants[scale])]
         rows = [stats.mean_interval(measure(constants[scale])) for scale in kept]
@@ -185,10 +193,11 @@ def scales(arms: Arms) -> "Figure":
         ax.set_xticks(grid, [f"{scale:g}" for scale in grid])
         ax.minorticks_off()
         ax.set_ylim(bottom=0)
-        style.end_labels(ax, ends)
-    where = "threshold scale (◆ AHSAR: the mean that it found)"
+        panels.append((ax, ends))
+    where = "threshold scale, log (◆ AHSAR: the mean that it found)"
     style.words(axes[0], "Steps to the target by constant scale", where, "mean steps, a miss counts as the budget")
     style.words(axes[1], "Spikes by constant scale", where, "spikes per neuron and time step")
+    labels.beside(panels)
     return made
 
 

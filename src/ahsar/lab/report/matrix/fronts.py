@@ -5,13 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ahsar.lab.arms.names import kind_of
-from ahsar.lab.report.style import FAINT, INK, SOFT, colour, figure, save, words
+from ahsar.lab.report import labels
+from ahsar.lab.report.names import wrapped
+from ahsar.lab.report.style import FAINT, INK, SOFT, colour, figure, log_axis, save, words
 from ahsar.lab.report.text import arm_name
 from ahsar.lab.results import stats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Point = dict[str, float]
 NONE = {"operations": 1.0, "gap": 0.0}  # where the baseline stands
@@ -62,11 +67,12 @@ def front(points: Mapping[str, Point]) -> list[str]:
     return sorted((arm for arm, mine in points.items() if not beaten(mine)), key=lambda arm: points[arm]["operations"])
 
 
-def draw(numbers: dict[str, Any], path: Path) -> Path | None:
+def draw(numbers: dict[str, Any], names: Mapping[str, str], path: Path) -> Path | None:
     """Write the front over all cells, and of each where they are few, as PNG to `path`; None with fewer than two arms.
 
     Args:
         numbers: as `numbers.combined` gives them.
+        names: of the cells, for people.
     """
     rows = numbers["front"]
     if len(rows) < 2:
@@ -74,7 +80,7 @@ def draw(numbers: dict[str, Any], path: Path) -> Path | None:
     over_all = {arm: {key: row[key]["mean"] for key in NONE} for arm, row in rows.items()}
     shown = {"all cells (means)": over_all}
     if len(numbers["cells"]) <= _MOST_CELLS:
-        shown |= {name: {arm: cell["points"][arm] for arm in rows} for name, cell in numbers["cells"].items()}
+        shown |= {names[name]: {arm: cell["points"][arm] for arm in rows} for name, cell in numbers["cells"].items()}
     several, deep = len(shown) > 1, math.ceil(len(shown) / _COLUMNS)
     size = {"width": 12.0, "height": 0.7 + 2.9 * deep} if several else {"width": 8.5, "height": 4.8}
     made, axes = figure(_COLUMNS if several else 1, deep, **size)
@@ -82,20 +88,26 @@ def draw(numbers: dict[str, Any], path: Path) -> Path | None:
         _panel(ax, title, {"baseline": NONE, **points})
     for ax in axes[len(shown) :]:
         ax.set_axis_off()
-    arms = ["baseline", *rows]
-    marks = [axes[0].scatter([], [], s=34, color=colour(arm), marker=_marker(arm, arms)) for arm in arms]
-    made.legend(
-        marks,
-        [arm_name(arm) for arm in arms],
-        loc="outside upper center",
-        ncols=min(8 if several else 6, len(arms)),
-        frameon=False,
-        fontsize=9,
-        labelcolor=INK,
-    )
-    made.supxlabel("synaptic operations, baseline = 1 (to the left is cheaper)", fontsize=9.5, color=SOFT)
-    made.supylabel("final test − baseline", fontsize=9.5, color=SOFT)
+    made.supxlabel("synaptic operations, log, baseline = 1 (to the left is cheaper)", fontsize=9.5, color=SOFT)
+    made.supylabel("final test − baseline, linear", fontsize=9.5, color=SOFT)
+    points = {"baseline": NONE, **over_all}
+    if several:
+        _legend(made, axes[0], list(points))
+    else:
+        places = [(point["operations"], point["gap"]) for point in points.values()]
+        at = {"ha": "center", "va": "center", "fontsize": 9, "zorder": 4}
+        texts = [
+            axes[0].text(*place, arm_name(arm), color=colour(arm), **at) for arm, place in zip(points, places, strict=True)
+        ]
+        labels.at_points(axes[0], texts, _along(*_stairs([points[arm] for arm in front(points)])))
     return save(made, path)
+
+
+def _legend(made: "Figure", ax: "Axes", arms: list[str]) -> None:
+    """Above all panels."""
+    marks = [ax.scatter([], [], s=34, color=colour(arm), marker=_marker(arm, arms)) for arm in arms]
+    said = [arm_name(arm) for arm in arms]
+    made.legend(marks, said, loc="outside upper center", ncols=8, frameon=False, fontsize=9, labelcolor=INK)
 
 
 def _panel(ax: "Axes", title: str, points: dict[str, Point]) -> None:
@@ -105,14 +117,10 @@ def _panel(ax: "Axes", title: str, points: dict[str, Point]) -> None:
     ax.plot(*_stairs([points[arm] for arm in edge]), color=SOFT, linewidth=0.9, alpha=0.8)
     for arm, point in points.items():
         ax.scatter([point["operations"]], [point["gap"]], s=34, color=colour(arm), marker=_marker(arm, list(points)), zorder=3)
-    ax.set_xscale("log")
     values = [point["operations"] for point in points.values()]
-    low, high = min(values) / 1.3, max(values) * 1.3
-    ax.set_xlim(low, high)
-    ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if low <= tick <= high]
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.minorticks_off()
-    words(ax, title)
+    log_axis(ax, min(values) / 1.3, max(values) * 1.3)
+    ax.margins(y=0.12)
+    words(ax, wrapped(title, 28))
     ax.title.set_fontsize(9.5)
 
 
@@ -123,6 +131,13 @@ def _stairs(edge: list[Point]) -> tuple[list[float], list[float]]:
         x += [point["operations"], point["operations"]]
         y += [y[-1], point["gap"]]
     return x, y
+
+
+def _along(x: list[float], y: list[float]) -> list[tuple[float, float]]:
+    """Places on that line, so close that no label fits between them."""
+    parts = np.linspace(0, 1, 20)
+    ends = zip(zip(x, y, strict=True), zip(x[1:], y[1:], strict=False), strict=False)
+    return [(a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1])) for a, b in ends for part in parts]
 
 
 def _marker(arm: str, arms: list[str]) -> str:

@@ -1,7 +1,7 @@
 """The page of a matrix: its numbers as sentences, tables and a picture, in HTML and Markdown."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from ahsar.lab.report.comparison.summary import plain, summarise
 from ahsar.lab.report.matrix import forest, fronts, tables
 from ahsar.lab.report.matrix.numbers import combined
 from ahsar.lab.report.matrix.words import findings, headline
+from ahsar.lab.report.names import of_cells
 from ahsar.lab.report.page import picture, render
 from ahsar.lab.report.text import markdown_table
 from ahsar.lab.results.matrix import about_of
@@ -27,7 +28,9 @@ def write(out: Path) -> Path:
     """
     about = about_of(out)
     title = f"Matrix {about['name']} ({'quick' if about['quick'] else 'full'} budget)"
-    return _write(out, "matrix", collect(out), title, {"command": about["command"]}, about["versions"])
+    numbers = collect(out)
+    folders = {cell: out / cell for cell in numbers["cells"]}
+    return _write(out, "matrix", numbers, folders, title, {"command": about["command"]}, about["versions"])
 
 
 def collect(out: Path) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def combine(outs: Sequence[Path], into: Path) -> Path:
     if not ran:
         raise ResultsError("there is nothing to combine: give at least one --out folder")
     numbers = plain({"matrix": None, "quick": None, "missing": [], **_numbers(ran, None)})
-    return _write(into, "combined", numbers, "AHSAR over several workloads", {}, {})
+    return _write(into, "combined", numbers, ran, "AHSAR over several workloads", {}, {})
 
 
 def _has_run(folder: Path) -> bool:
@@ -73,9 +76,20 @@ def _numbers(ran: dict[str, Path], one_constant: float | None) -> dict[str, Any]
     return {"one_constant": one_constant, **combined(summaries, robust)}
 
 
-def _write(out: Path, stem: str, numbers: dict[str, Any], title: str, first: dict[str, str], versions: dict[str, str]) -> Path:
+def _write(
+    out: Path,
+    stem: str,
+    numbers: dict[str, Any],
+    folders: Mapping[str, Path],
+    title: str,
+    first: dict[str, str],
+    versions: dict[str, str],
+) -> Path:
     content = _content(numbers, title, {**first, "cells": ", ".join(numbers["cells"]), **versions})
-    drawn = {"matrix": forest.draw(numbers, out / f"{stem}.png"), "front": fronts.draw(numbers, out / f"{stem}-front.png")}
+    drawn = {
+        "matrix": forest.draw(numbers, folders, out / f"{stem}.png"),
+        "front": fronts.draw(numbers, of_cells(folders), out / f"{stem}-front.png"),
+    }
     figures = [{**picture(path), "name": name} for name, path in drawn.items() if path is not None]
     write_whole(out / f"{stem}.json", json.dumps(numbers, indent=1, ensure_ascii=False) + "\n")
     write_whole(out / f"{stem}.md", _markdown(content))

@@ -14,6 +14,7 @@ SCHEMA = 1
 POINTS = 0.02  # of test accuracy: what counts as better or worse
 FAILING = 0.3  # of what the best arm reaches above chance: an arm below this has failed in that net
 LEARNED = 0.1  # above chance: a net in which no arm gets so far says nothing of failing, and is counted apart
+FEWEST = 5  # nets that an interval takes: of fewer it says more than they do
 BASELINE, OURS = "baseline", "ahsar"
 Net = dict[str, Any]
 
@@ -81,7 +82,7 @@ def _arm(arm: str, nets: Sequence[Net]) -> dict[str, Any]:
         "nets": len(mine),
         "diverged": sum(row["status"] == "diverged" for row in mine),
         "failed": sum(arm in net["failed"] for net in nets),
-        "test": stats.mean_interval([row["test"] for row in done]).to_dict(),
+        "test": _mean_interval([row["test"] for row in done]),
         "against_baseline": None if arm == BASELINE else _difference(gaps),
         "against_ahsar": None if arm == OURS else _difference(_gaps(nets, arm, OURS)),
         "failing": sum(row["failing"] for row in done),
@@ -100,7 +101,12 @@ def _gaps(nets: Sequence[Net], arm: str, other: str) -> list[float]:
 
 
 def _difference(gaps: Sequence[float]) -> dict[str, Any]:
-    return {"n": len(gaps), **stats.mean_interval(gaps).to_dict()}
+    return {"n": len(gaps), **_mean_interval(gaps)}
+
+
+def _mean_interval(values: Sequence[float]) -> dict[str, Any]:
+    got = stats.mean_interval(values).to_dict()
+    return got if len(values) >= FEWEST else {**got, "ci95": None}
 
 
 def _operations_ratio(nets: Sequence[Net], arm: str) -> dict[str, Any]:
@@ -113,7 +119,7 @@ def _operations_ratio(nets: Sequence[Net], arm: str) -> dict[str, Any]:
         if a and b and a["operations"] and b["operations"] and not (a["failing"] or b["failing"])
     ]
     got = stats.geometric_mean(ratios)
-    return {"n": got.n, "mean": got.estimate, "ci95": (got.low, got.high) if math.isfinite(got.low) else None}
+    return {"n": got.n, "mean": got.estimate, "ci95": (got.low, got.high) if got.n >= FEWEST else None}
 
 
 def _operations(record: Record) -> float | None:

@@ -1,17 +1,15 @@
 """What the figures for print share: results folders in, panels of print size with labelled lines, PNG and SVG out."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ahsar.errors import ResultsError
 from ahsar.files import write_whole
 from ahsar.lab.arms.names import constant_scale
-from ahsar.lab.report import style
+from ahsar.lab.report import names, style
 from ahsar.lab.results.records import Record, arms_of, read
-from ahsar.lab.spec.catalogue import PARADIGMS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +17,8 @@ if TYPE_CHECKING:
 
 WIDE, NARROW = 7.1, 4.6  # inches: two columns of a page, and a panel that stands alone
 SIZE, SMALL = 8.5, 8.0  # points, at that width
+WIDEST_TITLE = 46  # letters that a panel has room for
 DPI = 200
-Ends = list[tuple[float, str, Any]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Comparison:
     """One results folder.
 
     Attributes:
-        title: its workload and training method.
+        title: its data, network and training method.
         constants: finished trials by scale, in order of scale; the baseline's are those of scale 1.
         ours: finished trials of AHSAR; may be none.
     """
@@ -55,11 +53,12 @@ def comparison(folder: Path) -> Comparison:
         )
     if "baseline" in arms:
         constants[1.0] = arms["baseline"]
-    return Comparison(_title(folder, records[0]), dict(sorted(constants.items())), arms.get("ahsar", []))
+    title = names.of_folder(folder, records[0])
+    return Comparison(title, dict(sorted(constants.items())), arms.get("ahsar", []))
 
 
 def panels(count: int, height: float = 2.5) -> "tuple[Figure, list[Axes]]":
-    """A figure with this many axes in rows of up to two, `height` inches each."""
+    """A figure with this many axes in rows of up to two, `height` inches each, of which the axes are returned."""
     columns = min(count, 2)
     rows = -(-count // columns)
     width, tall = (NARROW, height + 0.5) if count == 1 else (WIDE, height * rows + 0.2)
@@ -73,54 +72,18 @@ def panels(count: int, height: float = 2.5) -> "tuple[Figure, list[Axes]]":
 
 def words(ax: "Axes", title: str, x: str, y: str) -> None:
     """Title and axis names in the sizes of print."""
-    ax.set_title(title, loc="left", fontsize=SIZE + 0.5, color=style.INK, pad=5)
+    ax.set_title(names.wrapped(title, WIDEST_TITLE), loc="left", fontsize=SIZE + 0.5, color=style.INK, pad=5)
     ax.set_xlabel(x, fontsize=SIZE, color=style.SOFT)
     ax.set_ylabel(y, fontsize=SIZE, color=style.SOFT)
 
 
-def legend(ax: "Axes", handles: Sequence[Any]) -> None:
-    """A legend of what has no label at its end, where it hides least."""
-    if handles:
-        ax.legend(handles=list(handles), loc="best", fontsize=SMALL, labelcolor=style.SOFT, frameon=False, handlelength=1.4)
+def shades(dark: str, light: str, count: int) -> list[tuple[float, float, float]]:
+    """`count` colours from one to the other, both included."""
+    from matplotlib.colors import to_rgb
 
-
-def shades(name: str, count: int, low: float = 0.0, high: float = 1.0) -> list[Any]:
-    """`count` colours from `low` to `high` of a colour map, both in [0, 1]."""
-    from matplotlib import colormaps
-
-    chosen = colormaps[name]
-    return [chosen(low + (high - low) * (i / max(1, count - 1))) for i in range(count)]
-
-
-def end_labels(ax: "Axes", ends: Ends) -> None:
-    """A label beside the end of each line, (height in data, text, colour), pushed apart, with a thin leader to its line.
-
-    Of lines that end level the first is labelled on top.
-    """
-    from matplotlib.transforms import ScaledTranslation
-
-    made = ax.get_figure(root=True)
-    assert made is not None
-    low, high = ax.get_ylim()
-    inches = ax.get_position().height * made.get_size_inches()[1]
-    ordered, gap = sorted(reversed(ends), key=lambda end: end[0]), 1.15 * SMALL / 72 / inches * (high - low)
-    heights = style.apart([end[0] for end in ordered], low + gap / 2, high - gap / 2, gap)
-    edge = ax.get_yaxis_transform()  # x from 0 to 1 over the axes, y in data
-    beside = edge + ScaledTranslation(13 / 72, 0, made.dpi_scale_trans)
-    leader = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)}
-    for height, (end, text, ink) in zip(heights, ordered, strict=True):
-        ax.annotate(
-            text,
-            (1.0, end),
-            xytext=(1.0, height),
-            xycoords=edge,
-            textcoords=beside,
-            va="center",
-            fontsize=SMALL,
-            color=ink,
-            annotation_clip=False,
-            arrowprops={**leader, "color": ink},
-        )
+    first, last = to_rgb(dark), to_rgb(light)
+    parts = [i / max(1, count - 1) for i in range(count)]
+    return [tuple(a + part * (b - a) for a, b in zip(first, last, strict=True)) for part in parts]  # type: ignore[misc]
 
 
 def write(name: str, draw: Callable[[Sequence[Comparison]], "Figure"], folders: Sequence[Path], out: Path) -> list[Path]:
@@ -128,15 +91,3 @@ def write(name: str, draw: Callable[[Sequence[Comparison]], "Figure"], folders: 
     made = draw([comparison(Path(folder)) for folder in folders])
     content = {kind: style.rendered(made, kind, DPI) for kind in ("png", "svg")}
     return [write_whole(Path(out) / f"{name}.{kind}", data) for kind, data in content.items()]
-
-
-def _title(folder: Path, record: Record) -> str:
-    name = record["workload"] + (" (quick)" if record["quick"] else "")
-    try:
-        method = json.loads((folder / "workload.json").read_text(encoding="utf-8"))["workload"]["paradigm"]["name"]
-    except (OSError, ValueError, KeyError, TypeError):  # records may stand alone
-        return name
-    if method in record["workload"].split("-"):  # cells of a matrix name it themselves
-        return name
-    label = PARADIGMS[method].label if method in PARADIGMS else ""
-    return f"{name}, {label or method}"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ahsar.lab.report import style
+from ahsar.lab.report import labels, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,4 +62,4 @@ def _lines(ax: "Axes", rows: list[dict[str, Any]], severities: list[int]) -> Non
         ends.append((heights[-1], row["label"], colour))
     ax.set_xticks([0, *severities], ["clean", *map(str, severities)])
     style.words(ax, "By severity, mean over corruptions", "severity", "accuracy")
-    style.end_labels(ax, ends)
+    labels.beside([(ax, ends)])
