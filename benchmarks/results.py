@@ -1,6 +1,7 @@
 """Keep results and show them: copy a finished study to docs/results, and fill the tables of the documents from there.
 
 python -m benchmarks.results keep runs/digits        # docs/results/digits
+python -m benchmarks.results draw                    # pages and pictures of all that is kept, anew from its trials
 python -m benchmarks.results fill                    # README.md and docs/results.md, between their <!-- ... --> marks
 """
 
@@ -11,13 +12,16 @@ import re
 import shutil
 from pathlib import Path
 
+from ahsar.lab.report.comparison.figures import draw as draw_comparison
 from ahsar.lab.report.comparison.summary import markdown
 from ahsar.lab.report.comparison.words import findings, headline
+from ahsar.lab.report.matrix import page as matrix_page
 from ahsar.lab.report.matrix import tables, words
 from ahsar.lab.report.population import page as nets
 from ahsar.lab.report.population.pictures import scatter
+from ahsar.lab.report.robustness import page as robustness
 from ahsar.lab.report.text import arm_name, count, markdown_table, mean_gap, speedup, times
-from ahsar.lab.results.records import is_rival
+from ahsar.lab.results.records import is_rival, read
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -62,10 +66,28 @@ def keep_population(folder: Path) -> Path:
         shutil.copy(path, target / path.name)
     raw = (folder / "trials.jsonl").read_bytes()
     (target / "trials.jsonl.gz").write_bytes(gzip.compress(raw, mtime=0))
-    numbers = json.loads((target / "population.json").read_text(encoding="utf-8"))
-    chosen = {arm: numbers["arms"][arm] for arm in chosen_of(numbers)}
-    scatter({**numbers, "arms": chosen}, target / "population-short.png")
+    _draw_short(target)
     return target
+
+
+def _draw_short(folder: Path) -> None:
+    """The picture of the README: the arms of its table alone."""
+    numbers = json.loads((folder / "population.json").read_text(encoding="utf-8"))
+    chosen = {arm: numbers["arms"][arm] for arm in chosen_of(numbers)}
+    scatter({**numbers, "arms": chosen}, folder / "population-short.png")
+
+
+def draw(folder: Path) -> None:
+    """Write the pages and pictures that are kept of a study anew; its trials and numbers stay as they are."""
+    if (folder / "population-about.json").exists():
+        nets.write(folder)
+        _draw_short(folder)
+    elif (folder / "matrix-about.json").exists():
+        matrix_page.write(folder)
+        for page in folder.glob("*/robustness.html"):
+            robustness.write(page.parent, json.loads(page.with_suffix(".json").read_text(encoding="utf-8")))
+    elif (folder / "summary.json").exists():
+        draw_comparison(read(folder), folder)
 
 
 def chosen_of(found: dict) -> dict[str, str]:
@@ -209,6 +231,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Keep results and show them in the documents.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("fill")
+    commands.add_parser("draw")
     commands.add_parser("keep").add_argument("folders", type=Path, nargs="+")
     options = parser.parse_args()
     if options.command == "keep":
@@ -216,6 +239,10 @@ def main() -> None:
             kinds = {"matrix-about.json": keep_matrix, "population-about.json": keep_population}
             kept = next((of_kind for about, of_kind in kinds.items() if (folder / about).exists()), keep)
             print(kept(folder))
+    elif options.command == "draw":
+        for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
+            draw(folder)
+            print(folder)
     else:
         for path in FILLED:
             path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -8,7 +8,7 @@ import typer
 
 from ahsar.cli.console import console as make_console
 from ahsar.cli.console import print_json, print_table
-from ahsar.cli.options import Json, Quick
+from ahsar.cli.options import Json, Quick, command_line
 from ahsar.errors import ResultsError
 
 
@@ -40,7 +40,7 @@ def report(
             if alone:
                 _print_file(folder / "summary.json")
     if several:
-        combined = matrix_page.combine(outs, out or Path("runs/combined"))
+        combined = matrix_page.combine(outs, out or Path("runs/combined"), command_line())
         make_console(as_json).print(combined, soft_wrap=True)
         if as_json:
             _print_file(combined.with_suffix(".json"))

@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from ahsar.cli.console import COLUMNS, each_cell, print_table
 from ahsar.cli.console import console as make_console
-from ahsar.cli.options import CORES, Cells, Folder, Jobs, Quick, StudyData
+from ahsar.cli.options import CORES, Cells, Folder, Jobs, Quick, StudyData, command_line
 from ahsar.errors import ResultsError
 
 
@@ -45,7 +45,7 @@ def robustness(
     study = load(source or about["name"], about["quick"])
     ready = [(cell, study.folder(folder, cell)) for cell in study.choose(cells, data)]
     ready = [pair for pair in ready if (pair[1] / "trials.jsonl").exists() and not (pair[1] / "robustness.json").exists()]
-    options = (200 if limit is None else limit, severities or "3", corruptions)
+    options = (200 if limit is None else limit, severities or "3", corruptions, command_line())
     calls = [(cell, partial(_test, where, cell.source(data), *options)) for cell, where in ready]
     for _ in each_cell(calls, jobs, make_console()):
         pass  # each writes its own page
@@ -66,14 +66,14 @@ def robustness_of(out: Path, source: Path | None, limit: int, severities: str | 
         measured = measure(
             out, source, limit, severities, corruptions, lambda done, total: progress.update(bar, completed=done, total=total)
         )
-    summary = page.write(out, measured)
+    summary = page.write(out, {"command": command_line(), **measured})
     print_table(console, page.table(summary))
     for said in page.findings(summary):
         console.print(said)
     console.print(f"page: {(out / 'robustness.html').absolute()}", soft_wrap=True)
 
 
-def _test(folder: Path, source: Path | None, limit: int, severities: str, corruptions: str | None) -> None:
+def _test(folder: Path, source: Path | None, limit: int, severities: str, corruptions: str | None, command: str) -> None:
     """In a process of its own."""
     import torch
 
@@ -81,4 +81,4 @@ def _test(folder: Path, source: Path | None, limit: int, severities: str, corrup
     from ahsar.lab.study.robustness import measure
 
     torch.set_num_threads(1)
-    page.write(folder, measure(folder, source, limit, severities, corruptions))
+    page.write(folder, {"command": command, **measure(folder, source, limit, severities, corruptions)})

@@ -16,6 +16,7 @@ from ahsar.cli.console import print_table
 from ahsar.errors import ResultsError
 from ahsar.lab.report.comparison import page
 from ahsar.lab.report.comparison.figures import draw
+from ahsar.lab.report.comparison.seen import seen
 from ahsar.lab.report.comparison.summary import markdown, summarise, table
 from ahsar.lab.report.comparison.tables import header, levels_header, levels_rows, price_rows, rows
 from ahsar.lab.report.comparison.words import findings, headline
@@ -362,6 +363,8 @@ def test_pictures_are_drawn_from_anything(case: str, tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     for path in paths:
         assert path.read_bytes().startswith(b"\x89PNG")
+    told = seen(summarise(rows), rows)
+    assert set(names) <= set(told) and not [text for text in told.values() if "None" in text or "nan" in text]
 
 
 def test_the_same_trials_give_the_same_pictures_and_touch_no_global_state(tmp_path: Path) -> None:
@@ -394,12 +397,25 @@ def test_the_page_is_self_contained_and_whole(tmp_path: Path) -> None:
     names = [*(f"{name}.png" for name in [*PICTURES, "scales"]), "report.html", "summary.json", "trials.jsonl"]
     assert sorted(item.name for item in path.parent.iterdir()) == sorted(names)
     html = path.read_text(encoding="utf-8")
-    assert not re.findall(r"""(?:src|href)=["'](?!data:)|url\(|@import|https?://""", html)
-    assert html.count("data:image/png;base64,") == 5
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)|url\((?!#)|@import|https?://""", html)
+    assert html.count('<svg class="wide"') == html.count('<svg class="narrow"') == 5
     assert "<script" not in html and "&lt;script&gt;" in html
-    assert "ahsar compare digits --seeds 6" in html and "2.11.0" in html
+    assert "<dt>command</dt><dd>not recorded</dd>" in html and "2.11.0" in html
     got = json.loads((path.parent / "summary.json").read_text(encoding="utf-8"))
     assert got == summarise(rows)
+
+
+def test_the_commands_are_those_that_ran_as_far_as_the_folder_says(tmp_path: Path) -> None:
+    folder = save(tmp_path, records(("baseline", "ahsar"), seeds=2))
+
+    def shown(**about: Any) -> list[str]:
+        (folder / "workload.json").write_text(json.dumps(about), encoding="utf-8")
+        return re.findall(r"<dt>((?:last )?commands?)</dt><dd>(.*)</dd>", page.write(folder).read_text(encoding="utf-8"))
+
+    first, second = "ahsar compare digits --arms baseline,ahsar", "ahsar compare digits --seeds 9"
+    assert shown(command=second, commands=[first, second]) == [("commands", f"<code>{first}</code><code>{second}</code>")]
+    assert shown(command=first, commands=[first]) == [("command", f"<code>{first}</code>")]
+    assert shown(command=second) == [("last command", f"<code>{second}</code>")]  # of an earlier version
 
 
 def test_a_second_report_leaves_no_stale_picture(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from ahsar.errors import ResultsError
 from ahsar.lab.results import matrix, population
-from ahsar.lab.results.folder import Results, read_record
+from ahsar.lab.results.folder import Results, commands_after, read_record
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "workload.json": lambda out: Results(out).read_workload(),
@@ -32,3 +32,18 @@ def test_a_record_that_is_whole_but_no_record_is_named(tmp_path: Path) -> None:
     path.write_text(json.dumps({"trial": "ahsar-s0"}))
     with pytest.raises(ResultsError, match="lacks `arm`: remove it, and its trial is run again"):
         read_record(path)
+
+
+def test_a_folder_remembers_all_commands_or_owns_that_it_knows_the_last_alone(tmp_path: Path) -> None:
+    about: dict[str, Any] = {}
+    for command in ("one", "two", "one", "three"):
+        about = commands_after(about, command)
+        assert about["command"] == command
+    assert about["commands"] == ["two", "one", "three"]
+    of_earlier_version = {"name": "digits", "command": "one"}
+    assert commands_after(of_earlier_version, "two") == {"command": "two"}
+    for command in ("one", "two"):
+        matrix.take(tmp_path / "m", "small", True, {}, command)
+        population.take(tmp_path / "p", "p", "abc", False, {}, command)
+    for known in (matrix.about_of(tmp_path / "m"), population.about_of(tmp_path / "p")):
+        assert known["commands"] == ["one", "two"]

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ahsar.lab.report import style
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Text
@@ -106,5 +108,6 @@ def _fix(*axes: "Axes") -> None:
 
     for made in {ax.get_figure(root=True) for ax in axes}:
         if made is not None and not isinstance(made.get_layout_engine(), PlaceHolderLayoutEngine):
+            style.fold(made)
             made.draw_without_rendering()
             made.set_layout_engine("none")

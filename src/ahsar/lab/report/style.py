@@ -1,31 +1,21 @@
 """The look that all pictures share: one colour, dash and name per arm, quiet axes."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ahsar.files import write_whole
 from ahsar.lab.arms.names import kind_of
+from ahsar.lab.report import narrow
+from ahsar.lab.report.colours import COLOURS, FAINT, INK, PAPER, SOFT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; dashes repeat the difference for print.
-COLOURS = {
-    "baseline": "#444444",
-    "ahsar": "#0072B2",
-    "constant": "#D98200",
-    "shuffled": "#B5559A",
-    "attached": "#8C8C8C",
-    "lr": "#8A5A2B",
-    "learnable": "#009E73",
-    "rate-loss": "#C8321E",
-    "adaptation": "#56B4E9",
-    "ds-atgo": "#5B3FA0",
-    "fluctuation": "#5F7A00",
-    "tebn": "#C9A800",
-}
 DASHES: dict[str, Any] = {
     "constant": (0, (5, 1.6)),
     "shuffled": (0, (1.4, 1.4)),
@@ -38,13 +28,24 @@ DASHES: dict[str, Any] = {
     "fluctuation": (0, (10, 1.5)),
     "tebn": (0, (2.4, 2.4)),
 }
-INK, SOFT, FAINT = "#222222", "#666666", "#DDDDDD"
 DPI = 150
+_MANY = 5  # panels from which on two stand side by side even on a phone
+_stacked: ContextVar[bool] = ContextVar("stacked", default=False)
+
+
+@contextmanager
+def stacked() -> Iterator[None]:
+    """Figures that are made within are as narrow as a phone, their panels one below the other."""
+    token = _stacked.set(True)
+    try:
+        yield
+    finally:
+        _stacked.reset(token)
 
 
 def colour(arm: str) -> str:
     """The colour of an arm; all constants share one, and all numbers of a rival."""
-    return COLOURS.get(kind_of(arm), "#2A9D6F")
+    return COLOURS.get(kind_of(arm), COLOURS["other"])
 
 
 def figure(
@@ -55,6 +56,12 @@ def figure(
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+    if _stacked.get():
+        options.pop("width_ratios", None)
+        count, each = columns * rows, height / rows
+        columns = 1 if count < _MANY else 2
+        rows = -(-count // columns)
+        width, height = narrow.WIDTH, each * rows
     room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, wspace=0.04)
     made = Figure(figsize=(width, height), dpi=DPI, layout=room)
     FigureCanvasAgg(made)
@@ -69,6 +76,12 @@ def figure(
     return made, axes
 
 
+def fold(made: "Figure") -> None:
+    """Make what is drawn fit a phone, if the figure is for one; to be called before its layout is fixed."""
+    if _stacked.get():
+        narrow.fold(made)
+
+
 def words(ax: "Axes", title: str, x: str = "", y: str = "") -> None:
     """Title at the left, axis names in soft ink."""
     ax.set_title(title, loc="left", fontsize=11, color=INK, pad=9)
@@ -80,6 +93,9 @@ def log_axis(ax: "Axes", low: float, high: float, form: str = "{:g}", most: int 
     """A logarithmic x axis from `low` to `high` > 0, with at most so many ticks at round numbers."""
     from matplotlib.ticker import LogLocator
 
+    if _stacked.get():
+        grid = ax.get_gridspec()
+        most = min(most, 5 if grid is None or grid.ncols == 1 else 3)
     ax.set_xscale("log")
     ax.set_xlim(low, high)
     for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
@@ -104,9 +120,13 @@ def save(made: "Figure", path: Path, dpi: int = DPI) -> Path:
 def rendered(made: "Figure", kind: str, dpi: int = DPI) -> bytes:
     """The bytes of a "png" or "svg" file. SVG keeps its letters as text, and its ids follow from its content."""
     from matplotlib import rc_context
+    from matplotlib.collections import QuadMesh
 
     buffer = io.BytesIO()
+    fold(made)
+    for mesh in made.findobj(QuadMesh):
+        mesh.set_rasterized(True)  # in SVG one small picture, not a path for every cell
     nameless = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
     with rc_context({"axes.unicode_minus": True, "svg.fonttype": "none", "svg.hashsalt": "ahsar"}):
-        made.savefig(buffer, format=kind, dpi=dpi, metadata=nameless, facecolor="white")
+        made.savefig(buffer, format=kind, dpi=dpi, metadata=nameless, facecolor=PAPER)
     return buffer.getvalue()

@@ -10,7 +10,7 @@ OUT/trials.jsonl           all records, written at the end
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,25 @@ def read_about(path: Path, cure: str, **kinds: type) -> dict[str, Any]:
     return about
 
 
+def about_of(folder: Path) -> dict[str, Any]:
+    """What workload.json in a results folder says; {} where trials stand alone. Raises ResultsError if it is damaged."""
+    manifest = folder / "workload.json"
+    return read_about(manifest, "remove it; the trials stand by themselves") if manifest.exists() else {}
+
+
+def commands_after(about: Mapping[str, Any], command: str) -> dict[str, Any]:
+    """What a results folder says of the commands that worked on it, oldest first, once `command` goes on with it.
+
+    Args:
+        about: what it says now, {} if it is new; a folder of an earlier version knows its last command alone.
+    """
+    before = about.get("commands", [])
+    if not isinstance(before, list) or (about and not before):
+        return {"command": command}
+    earlier = [known for known in before if known != command]
+    return {"command": command, "commands": [*earlier, command]}
+
+
 class Results:
     """A results folder; nothing is created before `open`."""
 
@@ -78,6 +97,7 @@ class Results:
             ResultsError: it holds results of another workload, of an edited one, trials of other settings, or something else
                 altogether.
         """
+        known: dict[str, Any] = {}
         if self.manifest.exists():
             known = self._read_manifest()
             if known.get("hash") != workload.hash:
@@ -89,7 +109,7 @@ class Results:
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise ResultsError(f"{self.folder} exists and holds no results of ahsar: give another --out")
         self.trials.mkdir(parents=True, exist_ok=True)
-        about = {"name": workload.name, "hash": workload.hash, "command": command, "workload": asdict(workload)}
+        about = {"name": workload.name, "hash": workload.hash, **commands_after(known, command), "workload": asdict(workload)}
         write_whole(self.manifest, json.dumps(about, indent=1))
         # what an earlier, interrupted run left
         shutil.rmtree(self.claims, ignore_errors=True)

@@ -7,7 +7,7 @@ from typing import Any
 from ahsar.errors import ResultsError
 from ahsar.files import write_whole
 from ahsar.lab.results import provenance
-from ahsar.lab.results.folder import read_about
+from ahsar.lab.results.folder import commands_after, read_about
 
 ABOUT = "matrix-about.json"
 
@@ -21,7 +21,8 @@ def take(
         ResultsError: it holds another matrix, or this one with another budget.
     """
     check(out, name, quick)
-    about = {"name": name, "quick": quick, "command": command, "one_constant": one_constant, "cells": cells}
+    known = about_of(out) if is_matrix(out) else {}
+    about = {"name": name, "quick": quick, **commands_after(known, command), "one_constant": one_constant, "cells": cells}
     write_whole(out / ABOUT, json.dumps({**about, "versions": provenance.versions()}, indent=1))
 
 

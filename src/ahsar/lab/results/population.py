@@ -11,7 +11,7 @@ from typing import Any
 from ahsar.errors import ResultsError
 from ahsar.files import write_whole
 from ahsar.lab.results import provenance
-from ahsar.lab.results.folder import read_about, records_in
+from ahsar.lab.results.folder import commands_after, read_about, records_in
 from ahsar.lab.results.records import read as read_trials
 from ahsar.lab.results.schema import Record
 
@@ -39,7 +39,7 @@ def take(out: Path, name: str, hash_: str, verdict: bool, nets: dict[str, Net], 
     Raises:
         ResultsError: it holds another population, or draws of the other block.
     """
-    draws = {}
+    draws, known = {}, {}
     if is_population(out):
         known = about_of(out)
         if (known["hash"], known["verdict"]) != (hash_, verdict):
@@ -55,7 +55,7 @@ def take(out: Path, name: str, hash_: str, verdict: bool, nets: dict[str, Net], 
         "name": name,
         "hash": hash_,
         "verdict": verdict,
-        "command": command,
+        **commands_after(known, command),
         "versions": provenance.versions(),
         "draws": dict(sorted(draws.items())),
     }

@@ -24,8 +24,8 @@ Arms = dict[str, list[Record]]
 NOTHING = "No trial finished, so there is nothing to draw.\nThe report lists the errors."
 
 
-def draw(records: Iterable[Record], out: Path) -> list[Path]:
-    """Draw all pictures into the folder `out` as PNG files; returns their paths, in the order of the page.
+def draw(records: Iterable[Record], out: Path, kind: str = "png") -> list[Path]:
+    """Draw all pictures into the folder `out` as PNG files, or "svg"; returns their paths, in the order of the page.
 
     learning.png, survival.png, layers.png, spikes.png, and scales.png where two or more constant scales finished. Of every
     rival the pictures show the best of its numbers; the table has them all.
@@ -43,7 +43,7 @@ def draw(records: Iterable[Record], out: Path) -> list[Path]:
     }
     if sum(constant_scale(arm) is not None for arm in every) > 1:
         made["scales"] = scales(every)
-    return [style.save(picture, Path(out) / f"{name}.png") for name, picture in made.items()]
+    return [style.save(picture, Path(out) / f"{name}.{kind}") for name, picture in made.items()]
 
 
 def learning(arms: Arms) -> "Figure":

@@ -8,6 +8,7 @@ from typing import Any
 
 from ahsar.files import write_whole
 from ahsar.lab.report.comparison.figures import draw
+from ahsar.lab.report.comparison.seen import seen
 from ahsar.lab.report.comparison.summary import summarise
 from ahsar.lab.report.comparison.tables import (
     LEVELS_NOTE,
@@ -24,8 +25,10 @@ from ahsar.lab.report.comparison.tables import (
     target_words,
 )
 from ahsar.lab.report.comparison.words import findings, headline
-from ahsar.lab.report.page import picture, render
-from ahsar.lab.results.records import is_rival, read
+from ahsar.lab.report.page import command_facts, picture, render
+from ahsar.lab.report.style import stacked
+from ahsar.lab.results.folder import about_of
+from ahsar.lab.results.records import read
 
 
 def write(out: Path) -> Path:
@@ -37,16 +40,22 @@ def write(out: Path) -> Path:
     records = read(out)
     summary = summarise(records)
     with tempfile.TemporaryDirectory(dir=out, prefix=".report.") as scratch:
+        wide, narrow = (Path(scratch) / kind for kind in ("wide", "narrow"))
         pictures = draw(records, Path(scratch))
-        page = render(_content(summary, pictures))
+        for_page = draw(records, wide, "svg")
+        with stacked():
+            for_phone = draw(records, narrow, "svg")
+        told = seen(summary, records)
+        figures = [picture(a.stem, told[a.stem], a, b) for a, b in zip(for_page, for_phone, strict=True)]
+        page = render(_content(summary, figures, command_facts(about_of(out))))
         (out / "scales.png").unlink(missing_ok=True)  # the one picture that not every comparison has
-        for picture in pictures:
-            write_whole(out / picture.name, picture.read_bytes())
+        for drawn in pictures:
+            write_whole(out / drawn.name, drawn.read_bytes())
     write_whole(out / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return write_whole(out / "report.html", page)
 
 
-def _content(summary: Summary, pictures: Sequence[Path]) -> dict[str, Any]:
+def _content(summary: Summary, figures: Sequence[dict[str, str]], commands: dict[str, Any]) -> dict[str, Any]:
     """What the template shows of one comparison."""
     name = summary["workload"] + (" (quick)" if summary["quick"] else "")
     tables = [{"title": "The arms", "header": header(summary), "rows": rows(summary), "note": NOTE}]
@@ -57,14 +66,14 @@ def _content(summary: Summary, pictures: Sequence[Path]) -> dict[str, Any]:
         cells = grid_rows(summary)
         tables.append({"title": "Every constant scale", "header": header(summary), "rows": cells, "note": ""})
     tables.append({"title": "What it costs", "header": PRICE, "rows": price_rows(summary), "note": PRICE_NOTE})
-    seeds = summary["seeds"]
+    seeds, threads = summary["seeds"], summary["threads"]
     facts = {
         "workload": f"{name}, hash {summary['workload_hash']}",
         "goal": target_words(summary),
         "seeds": ", ".join(map(str, seeds)),
         "margin": f"{summary['margin']:g} {summary['metric']}",
-        "command": _command(summary),
-        "device": f"{summary['device'] or 'unknown'}, {summary['threads'] or 'unknown number of'} threads per trial",
+        **commands,
+        "device": f"{summary['device'] or 'unknown'}, {threads or 'unknown number of'} thread{'s' * (threads != 1)} per trial",
         **summary["versions"],
     }
     finished = any(row["n"] for row in (*summary["arms"].values(), *summary["constant_grid"]))
@@ -73,19 +82,7 @@ def _content(summary: Summary, pictures: Sequence[Path]) -> dict[str, Any]:
         "headline": headline(summary),
         "findings": findings(summary),
         "tables": tables,
-        "figures": [picture(path) for path in pictures] if finished else [],
+        "figures": figures if finished else [],
         "failures": summary["failures"],
         "facts": facts,
     }
-
-
-def _command(summary: Summary) -> str:
-    """The command that repeats this comparison."""
-    arms = [arm for arm in ("baseline", "ahsar", "attached", "constant", "shuffled") if arm in summary["arms"]]
-    if summary["constant_grid"] and "constant" not in arms:
-        arms.append("constant")
-    placebos = len(arms)
-    arms += [arm for arm in summary["arms"] if is_rival(arm)]
-    chosen = "" if placebos == len(arms) == 5 else f" --arms {','.join(arms)}"
-    quick = " --quick" if summary["quick"] else ""
-    return f"ahsar compare {summary['workload']} --seeds {len(summary['seeds'])}{quick}{chosen}"

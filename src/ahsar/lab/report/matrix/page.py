@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ahsar.errors import ResultsError
 from ahsar.files import write_whole
 from ahsar.lab.report.comparison.summary import plain, summarise
-from ahsar.lab.report.matrix import forest, fronts, tables
+from ahsar.lab.report.matrix import forest, fronts, seen, tables
 from ahsar.lab.report.matrix.numbers import combined
 from ahsar.lab.report.matrix.words import findings, headline
 from ahsar.lab.report.names import of_cells
-from ahsar.lab.report.page import picture, render
+from ahsar.lab.report.page import command_facts, drawn, render
 from ahsar.lab.report.text import markdown_table
+from ahsar.lab.results.folder import about_of as about_of_comparison
 from ahsar.lab.results.matrix import about_of
 from ahsar.lab.results.records import read
 
@@ -30,7 +32,7 @@ def write(out: Path) -> Path:
     title = f"Matrix {about['name']} ({'quick' if about['quick'] else 'full'} budget)"
     numbers = collect(out)
     folders = {cell: out / cell for cell in numbers["cells"]}
-    return _write(out, "matrix", numbers, folders, title, {"command": about["command"]}, about["versions"])
+    return _write(out, "matrix", numbers, folders, title, command_facts(about), about["versions"])
 
 
 def collect(out: Path) -> dict[str, Any]:
@@ -46,8 +48,11 @@ def collect(out: Path) -> dict[str, Any]:
     return plain({"matrix": about["name"], "quick": about["quick"], "missing": missing, **_numbers(ran, one)})
 
 
-def combine(outs: Sequence[Path], into: Path) -> Path:
+def combine(outs: Sequence[Path], into: Path, command: str = "") -> Path:
     """The same page over comparisons that were run one by one: combined.json, .md, .png and .html in the folder `into`.
+
+    Args:
+        command: what was typed for it; those that made the comparisons stand in their folders.
 
     Returns the page's path. Raises ResultsError if a folder is unusable or a workload comes twice.
     """
@@ -61,7 +66,10 @@ def combine(outs: Sequence[Path], into: Path) -> Path:
     if not ran:
         raise ResultsError("there is nothing to combine: give at least one --out folder")
     numbers = plain({"matrix": None, "quick": None, "missing": [], **_numbers(ran, None)})
-    return _write(into, "combined", numbers, ran, "AHSAR over several workloads", {}, {})
+    known = {name: command_facts(about_of_comparison(folder)) for name, folder in ran.items()}
+    facts = {f"{label} of {name}": value for name, each in known.items() for label, value in each.items()}
+    first = {**command_facts({"commands": [command]}), **facts}
+    return _write(into, "combined", numbers, ran, "AHSAR over several workloads", first, {})
 
 
 def _has_run(folder: Path) -> bool:
@@ -82,21 +90,21 @@ def _write(
     numbers: dict[str, Any],
     folders: Mapping[str, Path],
     title: str,
-    first: dict[str, str],
+    first: dict[str, Any],
     versions: dict[str, str],
 ) -> Path:
     content = _content(numbers, title, {**first, "cells": ", ".join(numbers["cells"]), **versions})
-    drawn = {
-        "matrix": forest.draw(numbers, folders, out / f"{stem}.png"),
-        "front": fronts.draw(numbers, of_cells(folders), out / f"{stem}-front.png"),
-    }
-    figures = [{**picture(path), "name": name} for name, path in drawn.items() if path is not None]
+    names = of_cells(folders)
+    figures = [
+        drawn("matrix", seen.cells(numbers, names), partial(forest.draw, numbers, folders), out / f"{stem}.png"),
+        drawn("front", seen.front(numbers), partial(fronts.draw, numbers, names), out / f"{stem}-front.png"),
+    ]
     write_whole(out / f"{stem}.json", json.dumps(numbers, indent=1, ensure_ascii=False) + "\n")
     write_whole(out / f"{stem}.md", _markdown(content))
-    return write_whole(out / f"{stem}.html", render({**content, "figures": figures}))
+    return write_whole(out / f"{stem}.html", render({**content, "figures": [figure for figure in figures if figure]}))
 
 
-def _content(numbers: dict[str, Any], title: str, facts: dict[str, str]) -> dict[str, Any]:
+def _content(numbers: dict[str, Any], title: str, facts: dict[str, Any]) -> dict[str, Any]:
     """What the template shows."""
     shown = [
         {
@@ -110,15 +118,16 @@ def _content(numbers: dict[str, Any], title: str, facts: dict[str, str]) -> dict
         title_of = f"Without the cells whose baseline never learns ({len(numbers['never_learns'])})"
         shown.append({"title": title_of, "header": list(tables.LEARNING), "rows": rows, "note": tables.LEARNING_NOTE})
     cells = tables.cell_rows(numbers)
-    shown.append({"title": "Every cell", "header": list(tables.CELLS), "rows": cells, "note": tables.CELLS_NOTE})
+    shown.append({"title": "Every cell", "header": list(tables.CELLS), "rows": cells, "note": tables.CELLS_NOTE, "sorts": True})
     if rows := tables.rival_rows(numbers):
         title_of = "AHSAR's speed-up in steps against the other opponents"
-        shown.append({"title": title_of, "header": rows[0], "rows": rows[1:], "note": ""})
+        shown.append({"title": title_of, "header": rows[0], "rows": rows[1:], "note": "", "sorts": True})
     if rows := tables.front_rows(numbers):
         title_of = "What accuracy costs in synaptic operations"
         shown.append({"title": title_of, "header": list(tables.FRONT), "rows": rows, "note": tables.FRONT_NOTE})
     if rows := tables.lasting_rows(numbers):
-        shown.append({"title": "What lasts", "header": list(tables.LASTING), "rows": rows, "note": tables.LASTING_NOTE})
+        note = tables.LASTING_NOTE
+        shown.append({"title": "What lasts", "header": list(tables.LASTING), "rows": rows, "note": note, "sorts": True})
     return {
         "title": title,
         "headline": headline(numbers),

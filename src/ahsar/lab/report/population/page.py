@@ -1,14 +1,15 @@
 """The page of a population: its numbers as sentences, tables and pictures, in HTML and Markdown."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ahsar.files import write_whole
 from ahsar.lab.arms.names import kind_of
 from ahsar.lab.report.comparison.summary import plain
-from ahsar.lab.report.page import picture, render
-from ahsar.lab.report.population import pictures
+from ahsar.lab.report.page import command_facts, drawn, render
+from ahsar.lab.report.population import pictures, seen
 from ahsar.lab.report.population.numbers import BASELINE, OURS, combined, net_of
 from ahsar.lab.report.text import arm_name, interval, markdown_table, mean_gap, ratio, spread, times
 from ahsar.lab.results.population import about_of, read
@@ -47,16 +48,19 @@ def write(out: Path) -> Path:
     """
     about = about_of(out)
     numbers = collect(out)
-    facts = {"command": about["command"], "population": f"{about['name']}, hash {about['hash']}", **about["versions"]}
+    facts = {**command_facts(about), "population": f"{about['name']}, hash {about['hash']}", **about["versions"]}
     content = _content(numbers, facts)
-    drawn = [
-        pictures.scatter(numbers, out / "population-scatter.png"),
-        pictures.constants(numbers, out / "population-constants.png"),
-        pictures.regret(numbers, out / "population-regret.png"),
+    figures = [
+        drawn(f"population-{name}", told(numbers), partial(draw, numbers), out / f"population-{name}.png")
+        for name, draw, told in (
+            ("scatter", pictures.scatter, seen.scatter),
+            ("constants", pictures.constants, seen.constants),
+            ("regret", pictures.regret, seen.regret),
+        )
     ]
     write_whole(out / "population.json", json.dumps(numbers, indent=1, ensure_ascii=False) + "\n")
     write_whole(out / "population.md", _markdown(content))
-    return write_whole(out / "population.html", render({**content, "figures": [picture(path) for path in drawn]}))
+    return write_whole(out / "population.html", render({**content, "figures": figures}))
 
 
 def collect(out: Path) -> dict[str, Any]:
@@ -73,16 +77,17 @@ def collect(out: Path) -> dict[str, Any]:
     return plain({**first, **combined(nets), "failures": lost})
 
 
-def _content(numbers: dict[str, Any], facts: dict[str, str]) -> dict[str, Any]:
+def _content(numbers: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     """What the template shows."""
+    every, kinds = "Every arm over the nets", "By kind of net"
     block = "for the verdict" if numbers["verdict"] else "for development"
     return {
         "title": f"Population {numbers['population']} (hash {numbers['hash']}), {len(numbers['nets'])} nets {block}",
         "headline": headline(numbers),
         "findings": findings(numbers),
         "tables": [
-            {"title": "Every arm over the nets", "header": list(HEADER), "rows": arm_rows(numbers), "note": NOTE},
-            {"title": "By kind of net", "header": _kinds_header(numbers), "rows": _kinds(numbers), "note": _KINDS_NOTE},
+            {"title": every, "header": list(HEADER), "rows": arm_rows(numbers), "note": NOTE, "sorts": True},
+            {"title": kinds, "header": _kinds_header(numbers), "rows": _kinds(numbers), "note": _KINDS_NOTE},
         ],
         "failures": numbers["failures"],
         "facts": facts,

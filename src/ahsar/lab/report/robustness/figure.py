@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ahsar.lab.report import labels, style
+from ahsar.lab.report.colours import letters_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,10 +40,10 @@ def _map(ax: "Axes", rows: list[dict[str, Any]], names: list[str]) -> None:
     base = next(i for i, row in enumerate(rows) if (row["arm"], row["mode"]) == ("baseline", "frozen"))
     gaps = values - values[base]
     reach = max(float(np.abs(gaps).max()), 0.05) * 1.3
-    ax.imshow(gaps, cmap="RdBu", vmin=-reach, vmax=reach, aspect="auto")
+    cells = ax.imshow(gaps, cmap="RdBu", vmin=-reach, vmax=reach, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
-        dark = abs(gaps[i, j]) > 0.62 * reach
-        ax.text(j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=8, color="white" if dark else style.INK)
+        ink = letters_on(cells.to_rgba(gaps[i, j]))
+        ax.text(j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=8, color=ink)
     ax.axvline(0.5, color="white", linewidth=4)
     ax.set_yticks(range(len(rows)), [row["label"] for row in rows])
     ax.set_xticks(range(len(names) + 1), ["clean", *names], rotation=40, ha="right", rotation_mode="anchor")

@@ -10,6 +10,7 @@ import numpy as np
 from ahsar.files import write_whole
 from ahsar.lab.arms.names import constant_scale
 from ahsar.lab.report import page
+from ahsar.lab.report.robustness.seen import seen
 from ahsar.lab.report.style import save
 from ahsar.lab.report.text import arm_name, in_words, signed, spread
 from ahsar.lab.results import stats
@@ -88,9 +89,11 @@ def write(out: Path, measured: dict[str, Any]) -> dict[str, Any]:
     from ahsar.lab.report.robustness.figure import draw
 
     summary = summarise(measured)
-    picture = save(draw(summary), out / "robustness.png")
+    figure = page.drawn(
+        "robustness", seen(summary), lambda path: save(draw(summary), path), out / "robustness.png", stacks=False
+    )
     write_whole(out / "robustness.json", json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
-    write_whole(out / "robustness.html", page.render(_content(summary, picture)))
+    write_whole(out / "robustness.html", page.render(_content(summary, figure)))
     return summary
 
 
@@ -109,7 +112,7 @@ def main_rows(summary: dict[str, Any]) -> list[list[str]]:
 
 def main_header(summary: dict[str, Any]) -> list[str]:
     """Column titles of `main_rows`."""
-    return ["", "clean", "corrupted", "gap", *(f"severity {level}" for level in summary["severities"])]
+    return ["arm", "clean", "corrupted", "gap", *(f"severity {level}" for level in summary["severities"])]
 
 
 def table(summary: dict[str, Any]) -> "Table":
@@ -174,7 +177,7 @@ def _gap(row: Row) -> str:
     return spread(row["gap"], "+.3f") + mark
 
 
-def _content(summary: dict[str, Any], picture: Path) -> dict[str, Any]:
+def _content(summary: dict[str, Any], figure: dict[str, str] | None) -> dict[str, Any]:
     name = summary["workload"] + (" (quick)" if summary["quick"] else "")
     each = [[row["label"], *(spread(accuracy) for accuracy in row["corruptions"].values())] for row in summary["rows"]]
     headline, *rest = findings(summary)
@@ -186,12 +189,12 @@ def _content(summary: dict[str, Any], picture: Path) -> dict[str, Any]:
             {"title": "Clean and corrupted", "header": main_header(summary), "rows": main_rows(summary), "note": NOTE},
             {
                 "title": "Each corruption",
-                "header": ["", *summary["corruptions"]],
+                "header": ["arm", *summary["corruptions"]],
                 "rows": each,
                 "note": "Means over severities.",
             },
         ],
-        "figures": [page.picture(picture)],
+        "figures": [figure],
         "failures": [],
         "reading": [
             "Models were chosen on clean data: those at the end of the comparison's budget. Nothing was tuned on corruptions.",
@@ -204,6 +207,7 @@ def _content(summary: dict[str, Any], picture: Path) -> dict[str, Any]:
             "corruptions are ours, as there is no standard.",
         ],
         "facts": {
+            **page.command_facts({"commands": [summary.get("command", "")]}),
             "workload": f"{name}, hash {summary['workload_hash']}",
             "samples": f"{summary['samples']}, from {summary['data']['source']}",
             "seeds": ", ".join(map(str, summary["seeds"])),
