@@ -41,6 +41,9 @@ class Homeostat:
         {'1': 0.0}
     """
 
+    model: nn.Module
+    attached: bool
+
     def __init__(self, model: nn.Module, config: Config, group: Group, scales: Scales = controller.scales):
         # on the CPU while the model is on the meta device: state must not be lost
         device = next((t.device for t in nn.Module.parameters(model) if not t.is_meta), torch.device("cpu"))

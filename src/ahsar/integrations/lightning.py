@@ -32,6 +32,12 @@ class AhsarCallback(Callback):
         optimizer: which one to follow, where the module has several.
     """
 
+    metric: str | None
+    higher_is_better: bool
+    config: ahsar.Config | None
+    layers: Selection
+    optimizer: int
+
     def __init__(
         self,
         metric: str | None = "val_acc",

@@ -15,6 +15,9 @@ class CompositeThreshold(Threshold):
         parts: at least one.
     """
 
+    host: bool
+    rest: float
+
     def __init__(self, *parts: Threshold):
         self.parts = parts
         self.host, self.rest = parts[0].host, parts[0].rest

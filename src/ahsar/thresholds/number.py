@@ -27,6 +27,11 @@ class FloatThreshold(Threshold):
         wrote: called with the module and the scale after each change, for what else the framework scales with the threshold.
     """
 
+    attribute: str
+    rest: float
+    wrote: Callable[[Any], None] | None
+    inherited: bool
+
     host = True
 
     def __init__(self, module: nn.Module, attribute: str, rest: float = 0.0, wrote: Callable[[Any, float], None] | None = None):

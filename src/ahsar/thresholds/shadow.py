@@ -32,6 +32,11 @@ class ShadowThreshold(Threshold):
         reading: how to read a threshold from the stored tensor, if it is not the threshold itself.
     """
 
+    attribute: str
+    rest: float
+    scaling: Scaling | None
+    reading: Callable[[Tensor], Tensor] | None
+
     host = False
 
     def __init__(
@@ -46,7 +51,7 @@ class ShadowThreshold(Threshold):
         self.attribute, self.rest, self.scaling, self.reading = attribute, rest, scaling, reading
         self.scale: Tensor | float | None = None
         # `.to()` moves parameters and buffers, not plain attributes: these are scaled where the input is
-        self.follows = attribute not in module._parameters and attribute not in module._buffers
+        self.follows: bool = attribute not in module._parameters and attribute not in module._buffers
         self._depth = 0  # forwards under way; more than one where forward calls itself, or where Ctrl-C cut one short
         self._shadow: StandIn | None = None  # while there are any
         self.factor: Tensor | None = None  # the scale that compiled forwards read, once there are any: always a tensor

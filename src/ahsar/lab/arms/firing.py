@@ -38,6 +38,11 @@ class Firing(nn.Module):
         resting: θ⁰, the threshold that the layer keeps.
     """
 
+    inner: Any
+    resting: float
+    rule: Rule
+    spiking: bool
+
     def __init__(self, inner: Any, resting: float, rule: Any) -> None:
         super().__init__()
         self.inner, self.resting, self.rule, self.spiking = inner, resting, rule, True

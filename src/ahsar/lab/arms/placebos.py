@@ -30,6 +30,9 @@ class Baseline:
 class Controlled(Baseline):
     """The controller with its default constants but for `changes`, told whether the network was trained before."""
 
+    config: ahsar.Config
+    scales: Scales
+
     def __init__(self, trained: bool = False, scales: Scales = controller.scales, **changes: Any) -> None:
         self.config, self.scales = ahsar.Config(trained=trained, **changes), scales
 

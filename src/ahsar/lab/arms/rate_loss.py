@@ -24,6 +24,9 @@ class RateLoss(Baseline):
         strength: the factor, > 0.
     """
 
+    strength: float
+    set_point: float
+
     def __init__(self, strength: float) -> None:
         self.strength, self.set_point = strength, ahsar.Config().set_point
         self.steps: int | None = None

@@ -61,6 +61,10 @@ class Conversion:
 class Converted(nn.Module):
     """A converted stack with the interface of the lab's networks: logits `[T, N, classes]` of images `[N, C, H, W]`."""
 
+    stack: nn.Module
+    time_steps: int
+    shows: bool
+
     def __init__(self, stack: nn.Module, time_steps: int, shows: bool) -> None:
         super().__init__()
         self.stack, self.time_steps, self.shows = stack, time_steps, shows

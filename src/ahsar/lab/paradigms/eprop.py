@@ -76,6 +76,14 @@ class Trace:
         vector: eligibility vectors `[N, outputs, inputs]` at this time step.
     """
 
+    neuron: Any
+    linears: list[nn.Linear]
+    membrane: Tensor
+    spikes: Tensor
+    vector: Tensor
+    sum: Tensor
+    steps: int
+
     def __init__(self, neuron: Any, linears: list[nn.Linear]) -> None:
         self.neuron, self.linears = neuron, linears
         self.heard: list[Tensor] = []

@@ -56,7 +56,7 @@ class SLTT(OTTT):
     """
 
     def prepare(self, model: nn.Module, train: Pair, seed: int) -> nn.Module:
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator: torch.Generator = torch.Generator().manual_seed(seed)
         return model
 
     def draw(self, time_steps: int) -> set[int]:

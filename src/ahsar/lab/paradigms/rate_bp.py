@@ -123,6 +123,7 @@ class NormOfRates(nn.Module):
     """Batch norm of mean currents `[1, N, C, ...]` by the mean and variance of the currents `[T, N, C, ...]` of each step."""
 
     norm: tuple[_BatchNorm]  # in a tuple, so that it is no submodule
+    dims: list[int]
     mean: Tensor
     variance: Tensor
 

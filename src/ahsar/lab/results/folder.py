@@ -67,9 +67,9 @@ class Results:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.trials = folder / "trials"
-        self.claims = folder / "claims"
-        self.manifest = folder / "workload.json"
+        self.trials: Path = folder / "trials"
+        self.claims: Path = folder / "claims"
+        self.manifest: Path = folder / "workload.json"
 
     def open(self, workload: Workload, command: str, settings: Settings) -> None:
         """Take the folder into use, or go on with it.
