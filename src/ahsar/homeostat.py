@@ -345,7 +345,12 @@ class Homeostat:
         return self._regulator.save()
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from `state_dict()`; raises `StateError`, and changes nothing, if it is of another model."""
+        """Continue from `saved`, which `state_dict()` gave.
+
+        Raises:
+            StateError: it is of another model, or damaged. Nothing has changed.
+            AttachError: the controller was detached or baked.
+        """
         self._require_attached("load_state_dict()")
         self._regulator.load(saved)
 

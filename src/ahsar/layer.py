@@ -174,6 +174,7 @@ class Layer:
             self.handles.append(Copier(self.module))
 
     def unhook(self) -> None:
+        """Remove the hooks; the threshold stays as it is."""
         for handle in self.handles:
             handle.remove()
         self.handles.clear()

@@ -65,6 +65,7 @@ class PlainSurrogate(nn.Module):
         self.inner, self.spiking = inner, True
 
     def forward(self, x: Tensor) -> Tensor:
+        """What `inner` gives for x, any shape: spikes of that shape."""
         return self.inner(x)
 
 

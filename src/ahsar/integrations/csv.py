@@ -43,6 +43,7 @@ class CSVLogger:
         self.file.flush()
 
     def close(self) -> None:
+        """Close the file; what was logged is in it already."""
         self.file.close()
 
     def _complete_rows(self) -> list[list[str]]:

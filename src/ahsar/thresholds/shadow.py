@@ -131,10 +131,12 @@ class ShadowThreshold(Threshold):
     # ---------------------------------------------------------------- a forward
 
     def begin(self, module: nn.Module, compile: bool) -> None:
+        """The layer is hooked now; one that will be compiled is scaled from its first forward on."""
         if compile:  # from the first forward on: a learnable threshold that is scaled is another kind of tensor
             self.write(module, tensor_of(1.0))
 
     def enter(self, module: nn.Module, args: Any = ()) -> None:
+        """Before forward: put the scaled threshold in the original's place; not without a scale."""
         if self.scale is not None:
             effective = self.effective(module, self._place(module, args) if self.follows else None)
             value = self._around(self._behind(module), effective)
@@ -198,10 +200,12 @@ class ShadowThreshold(Threshold):
         return True
 
     def lift(self, module: nn.Module) -> None:
+        """Let the module hold the original for a moment, if a forward is under way."""
         if self._shadow is not None:
             self._shadow.lift()
 
     def lower(self, module: nn.Module) -> None:
+        """The end of `lift`."""
         if self._shadow is not None:
             self._shadow.lower()
 

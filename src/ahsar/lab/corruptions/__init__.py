@@ -66,6 +66,7 @@ class ImageSource:
         self.pixels: np.ndarray = (self.clean * self.deviation + self.mean).clamp(0, 1).numpy()
 
     def corrupted(self, name: str, severity: int) -> Tensor:
+        """Images [N, C, H, W] after a corruption of severity 1 to 5, normalised as the clean ones."""
         from ahsar.lab.corruptions.images import corrupt
 
         return (torch.from_numpy(corrupt(self.pixels, name, severity)) - self.mean) / self.deviation
@@ -91,6 +92,7 @@ class EventSource:
         self.names: tuple[str, ...] = events.names(self.sensor)
 
     def corrupted(self, name: str, severity: int) -> Tensor:
+        """Samples [N, T, ...] of the corrupted streams, severity 1 to 5, normalised as the clean ones."""
         from ahsar.lab.corruptions.events import corrupt
 
         return self.framed(corrupt(self.windows, self.sensor, name, severity))

@@ -73,6 +73,7 @@ class RecurrentLayer(nn.Module):
         self.spikes: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Spikes `[N, width]` of one time step's input `[N, features]`; they are fed back at the next."""
         current = self.input(x)
         z = current.new_zeros(current.shape) if self.spikes is None else self.spikes
         spikes = self.spikes = self.lif(current + self.recurrent(z))

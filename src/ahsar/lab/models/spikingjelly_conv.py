@@ -51,6 +51,7 @@ class Show(nn.Module):
         self.time_steps = time_steps
 
     def forward(self, x: Tensor) -> Tensor:
+        """Currents `[T, N, ...]` of those `[1, N, ...]` of an image, or `[T, N, ...]` of frames."""
         return x.expand(self.time_steps, *x.shape[1:])
 
 

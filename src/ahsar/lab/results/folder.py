@@ -130,6 +130,7 @@ class Results:
         return workload
 
     def forget(self, name: str) -> None:
+        """Remove a trial's record, if there is one: it will run anew."""
         (self.trials / f"{name}.jsonl").unlink(missing_ok=True)
 
     def claim(self, name: str) -> bool:
@@ -146,6 +147,7 @@ class Results:
 
     @property
     def stopped(self) -> bool:
+        """Whether workers were told to end."""
         return (self.claims / STOP).exists()
 
     def point(self, name: str, point: Record) -> None:
