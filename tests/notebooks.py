@@ -37,8 +37,9 @@ def run(notebook: NotebookNode) -> None:
     place = {"metadata": {"path": str(FOLDER)}}
     notebook.cells.insert(0, nbformat.v4.new_code_cell(STRICT))
     notebook.cells.append(nbformat.v4.new_code_cell("warnings.resetwarnings()"))  # the kernel's own are no affair of ours
+    options = {"timeout": None, "kernel_name": "python3", "coalesce_streams": True, "extra_arguments": QUIET}
     try:
-        NotebookClient(notebook, timeout=None, kernel_name="python3", resources=place, extra_arguments=QUIET).execute()
+        NotebookClient(notebook, resources=place, **options).execute()
     finally:
         del notebook.cells[0], notebook.cells[-1]
     for number, cell in enumerate(code_of(notebook), 1):
