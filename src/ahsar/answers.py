@@ -31,6 +31,10 @@ class Answers:
         watching: whether layers are to be marked.
     """
 
+    called: bool
+    opaque: bool
+    watching: bool
+
     def __init__(self) -> None:
         self.edges: set[Edge] = set()
         self.marked: set[str] = set()

@@ -20,6 +20,7 @@ class Copier:
         module.__dict__["__deepcopy__"] = self
 
     def __call__(self, memo: dict[int, Any] | None = None) -> nn.Module:
+        """A deep copy of the module, in the place of its `__deepcopy__`."""
         memo = {} if memo is None else memo
         kind: Any = type(self.module)
         copied = kind.__deepcopy__(self.module, memo)

@@ -41,6 +41,9 @@ class Homeostat:
         {'1': 0.0}
     """
 
+    model: nn.Module
+    attached: bool
+
     def __init__(self, model: nn.Module, config: Config, group: Group, scales: Scales = controller.scales):
         # on the CPU while the model is on the meta device: state must not be lost
         device = next((t.device for t in nn.Module.parameters(model) if not t.is_meta), torch.device("cpu"))
@@ -342,7 +345,12 @@ class Homeostat:
         return self._regulator.save()
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from `state_dict()`; raises `StateError`, and changes nothing, if it is of another model."""
+        """Continue from `saved`, which `state_dict()` gave.
+
+        Raises:
+            StateError: it is of another model, or damaged. Nothing has changed.
+            AttachError: the controller was detached or baked.
+        """
         self._require_attached("load_state_dict()")
         self._regulator.load(saved)
 

@@ -61,6 +61,7 @@ class Joining:
             self._step()
 
     def enter(self) -> None:
+        """A context of `join()` begins: watch for an update behind each of its backwards."""
         self._leave()
         self._entered, self._owes = True, False
         self._handle = self._around.register_forward_pre_hook(self._forward)

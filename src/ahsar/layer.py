@@ -17,6 +17,7 @@ from .pace import Pace
 from .peers import Peers
 from .spikes import Sum, inline_only, spikes_in, while_tracing
 from .state import Sums
+from .thresholds import Threshold
 from .travel import Carrier
 
 # Activation checkpointing runs forward again inside backward; private, so a torch without it senses such layers twice,
@@ -42,11 +43,16 @@ class Group:
         receive: takes the name of a layer whose weights are loaded, and the scale that came with them, or None.
     """
 
+    sensing: bool
+    in_eval: bool
+    pace: Pace
+    peers: Peers
+
     def __init__(self) -> None:
         self.layers: list[Layer] = []
         self.sensing, self.in_eval = True, False
         self.arrivals: list[str] = []
-        self.answers = Answers()
+        self.answers: Answers = Answers()
         self.too_high: dict[str, str] = {}
         self.left_alone: dict[str, str] = {}
         self.said: set[str] = set()
@@ -133,13 +139,20 @@ class Layer:
         ceiling: the highest rate it can reach.
     """
 
+    name: str
+    module: nn.Module
+    adapter: Adapter
+    group: Group
+    fired: bool
+    ceiling: float
+
     def __init__(self, name: str, module: nn.Module, adapter: Adapter, group: Group, compile: bool = False):
         self.name, self.module, self.adapter, self.group = name, module, adapter, group
         self.compile = compile
-        self.threshold = (adapter.compiled if compile and adapter.compiled else adapter.threshold)(module)
+        self.threshold: Threshold = (adapter.compiled if compile and adapter.compiled else adapter.threshold)(module)
         self.threshold.name = name
-        self.limited = adapter.ceiling is not unlimited
-        self.sum = Sum(adapter.binary(module), adapter.graded(module), is_own(module))
+        self.limited: bool = adapter.ceiling is not unlimited
+        self.sum: Sum = Sum(adapter.binary(module), adapter.graded(module), is_own(module))
         self.scale: Tensor | float = 1.0
         self.fired = False
         self.ceiling = 1.0
@@ -161,6 +174,7 @@ class Layer:
             self.handles.append(Copier(self.module))
 
     def unhook(self) -> None:
+        """Remove the hooks; the threshold stays as it is."""
         for handle in self.handles:
             handle.remove()
         self.handles.clear()

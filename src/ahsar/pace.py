@@ -22,6 +22,8 @@ class Pace:
         forwards: eager training forwards since the last step, of the first layer that ran.
     """
 
+    forwards: int
+
     def __init__(self) -> None:
         self.model: nn.Module = nn.Identity()
         self.follows: str | None = None

@@ -33,6 +33,12 @@ class Regulator:
         mirrors: called with each state whose scales were written; they pass them on to copies of the model.
     """
 
+    group: Group
+    config: Config
+    state: ControllerState
+    scales: Scales
+    paused: bool
+
     def __init__(self, group: Group, config: Config, device: torch.device, scales: Scales):
         self.group, self.config, self.scales = group, config, scales
         group.receive = self.receive

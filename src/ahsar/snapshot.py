@@ -24,10 +24,10 @@ class Snapshot:
     """
 
     def __init__(self, model: nn.Module):
-        self.modules = list(nn.Module.modules(model))
+        self.modules: list[nn.Module] = list(nn.Module.modules(model))
         known: dict[int, Back | None] = {}
-        self.attributes = [_keep(_state(module), known) for module in self.modules]
-        self.buffers = [_keep(module._buffers, known) for module in self.modules]
+        self.attributes: list[Back | None] = [_keep(_state(module), known) for module in self.modules]
+        self.buffers: list[Back | None] = [_keep(module._buffers, known) for module in self.modules]
 
     @torch.no_grad()
     def restore(self) -> None:

@@ -89,6 +89,11 @@ class Sum:
             first one. They stay the same objects as long as the device is the same.
     """
 
+    binary: bool
+    graded: bool
+    known: bool
+    count: int
+
     def __init__(self, binary: bool, graded: bool, known: bool) -> None:
         self.binary, self.graded, self.known = binary, graded, known
         self.glance: Glance | None = Glance()

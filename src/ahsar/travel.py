@@ -25,6 +25,8 @@ class Carrier:
         layer: has a `name`, the `scale` in force, and a `group` whose `receive(name, scale)` is called when weights are loaded.
     """
 
+    layer: Any
+
     # no `__dict__`: tracetorch follows that of all that a module holds, and would come back to the module.
     # The second is the mark that PyTorch sets.
     __slots__ = ("_from_public_api", "layer")

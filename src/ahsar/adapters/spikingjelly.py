@@ -57,11 +57,15 @@ def _v_threshold(module: Any) -> Threshold:
 class PlainSurrogate(nn.Module):
     """SpikingJelly's surrogate under another class, for which its neurons use their PyTorch code."""
 
+    inner: nn.Module
+    spiking: bool
+
     def __init__(self, inner: nn.Module):
         super().__init__()
         self.inner, self.spiking = inner, True
 
     def forward(self, x: Tensor) -> Tensor:
+        """What `inner` gives for x, any shape: spikes of that shape."""
         return self.inner(x)
 
 

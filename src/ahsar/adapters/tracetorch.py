@@ -34,6 +34,11 @@ class SoftplusThreshold(ShadowThreshold):
         super().__init__(module, f"raw_{name}", scaling=scale_softplus, reading=softplus)
 
     def enter(self, module: nn.Module, args: Any = ()) -> None:
+        """Before forward.
+
+        Raises:
+            AdapterError: tracetorch has compiled the module since it was attached.
+        """
         if self.scale is not None and _compiled(module):
             raise AdapterError(f"{type(module).__name__} was compiled by TTcompile() while attached: call bake() before it")
         super().enter(module, args)

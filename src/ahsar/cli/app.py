@@ -21,7 +21,7 @@ from ahsar.cli.run import run
 from ahsar.cli.tune import tune
 from ahsar.cli.workloads import workloads
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TextIO
 
 from ahsar.errors import DataError
 from ahsar.files import write_whole
@@ -23,13 +24,13 @@ class CSVLogger:
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._resumed = self.path.exists() and self.path.stat().st_size > 0
         if self._resumed and self._complete_rows()[:1] != [HEADER]:
             raise DataError(f"{self.path} does not start with {','.join(HEADER)}: it is no log of CSVLogger; name another file")
-        self.file = self.path.open("a", newline="", encoding="utf-8")
-        self.writer = csv.writer(self.file)
+        self.file: TextIO = self.path.open("a", newline="", encoding="utf-8")
+        self.writer: Any = csv.writer(self.file)  # of a class that has no public name
         if not self._resumed:
             self.writer.writerow(HEADER)
             self.file.flush()
@@ -42,6 +43,7 @@ class CSVLogger:
         self.file.flush()
 
     def close(self) -> None:
+        """Close the file; what was logged is in it already."""
         self.file.close()
 
     def _complete_rows(self) -> list[list[str]]:

@@ -32,6 +32,12 @@ class AhsarCallback(Callback):
         optimizer: which one to follow, where the module has several.
     """
 
+    metric: str | None
+    higher_is_better: bool
+    config: ahsar.Config | None
+    layers: Selection
+    optimizer: int
+
     def __init__(
         self,
         metric: str | None = "val_acc",
@@ -56,12 +62,18 @@ class AhsarCallback(Callback):
         return own
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Attach, or go on where the model is attached, and follow the optimizer.
+
+        Raises:
+            AttachError: the module has no optimizer of that number, or none of its layers can be regulated.
+        """
         if self.optimizer >= len(trainer.optimizers):
             raise ahsar.AttachError(f"AhsarCallback(optimizer={self.optimizer}) of {len(trainer.optimizers)} optimizers")
         self._attach(pl_module).follow(trainer.optimizers[self.optimizer])
         self._logged = trainer.global_step
 
     def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
+        """Log rates, scales and gain as `ahsar/...`, every `log_every_n_steps` steps of the Trainer."""
         step, every = trainer.global_step, trainer.log_every_n_steps
         # rarely: readings are copied from the device
         if every and step % every == 0 and step != self._logged and trainer.loggers and self.homeostat is not None:
@@ -70,10 +82,16 @@ class AhsarCallback(Callback):
                 logger.log_metrics(values, step=step)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Close an epoch with the metric, but after the sanity check.
+
+        Raises:
+            ConfigError: no metric of that name was logged.
+        """
         if trainer.state.fn == "fit" and not trainer.sanity_checking and self.metric is not None:
             self._close_epoch(trainer, self.metric)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Close an epoch where there is no validation to do so; raises as `on_validation_end` does."""
         if not trainer.enable_validation and self.metric is not None:
             self._close_epoch(trainer, self.metric)
 
@@ -93,7 +111,9 @@ class AhsarCallback(Callback):
     on_train_start = on_validation_start = on_test_start = on_predict_start = _take_over
 
     def state_dict(self) -> dict[str, Any]:
+        """The controller's state for a checkpoint; empty before the first fit."""
         return self._pending or ({} if self.homeostat is None else self.homeostat.state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep a checkpoint's state until the model is there to take it."""
         self._pending = state_dict  # strategies differ in whether this comes before or after on_fit_start

@@ -17,6 +17,7 @@ class Memory:
         self.forget()
 
     def forget(self) -> None:
+        """Hold none."""
         self._scaled: Tensor | None = None
         self._source: Any = None
         self._stamp: Any = None

@@ -27,6 +27,11 @@ class FloatThreshold(Threshold):
         wrote: called with the module and the scale after each change, for what else the framework scales with the threshold.
     """
 
+    attribute: str
+    rest: float
+    wrote: Callable[[Any], None] | None
+    inherited: bool
+
     host = True
 
     def __init__(self, module: nn.Module, attribute: str, rest: float = 0.0, wrote: Callable[[Any, float], None] | None = None):
@@ -93,6 +98,11 @@ class FloatThreshold(Threshold):
         self.written = Absent  # until it is scaled
 
     def enter(self, module: nn.Module, args: Any) -> None:
+        """Before forward: scale what someone else has set.
+
+        Raises:
+            AdapterError: it is no number.
+        """
         if module.__dict__.get(self.attribute) is not self.written:
             self.prepare(module)
 
@@ -103,6 +113,11 @@ class FloatThreshold(Threshold):
             self.lower(module)
 
     def leave(self, module: nn.Module) -> bool:
+        """After forward: whether it has set the threshold itself, which is then taken for scaled.
+
+        Raises:
+            AdapterError: it has set what is no number.
+        """
         if module.__dict__.get(self.attribute) is self.written:
             return False
         now = self._look(module)
@@ -123,10 +138,12 @@ class FloatThreshold(Threshold):
     # ---------------------------------------------------------------- writing
 
     def lift(self, module: nn.Module) -> None:
+        """Let the module hold the original."""
         self.heed(module)
         self._give_back(module)
 
     def lower(self, module: nn.Module) -> None:
+        """Let it hold the scaled threshold: rest + s (θ⁰ − rest), or θ⁰ itself without a scale."""
         if self.scale is None:
             self._give_back(module)
             return
@@ -163,9 +180,15 @@ class TensorThreshold(FloatThreshold):
     host = False
 
     def begin(self, module: nn.Module, compile: bool) -> None:
+        """Put a tensor in the number's place, from the first forward on."""
         self.write(module, None)
 
     def write(self, module: nn.Module, scale: Tensor | float | None) -> None:
+        """Use scale s from the next forward on, as a 0-d tensor; None stands for s = 1.
+
+        Raises:
+            AdapterError: a tensor was set that no hook has seen.
+        """
         now = self._look(module)
         if isinstance(now, Tensor) and not self._is_ours(now):
             raise AdapterError(
@@ -176,15 +199,18 @@ class TensorThreshold(FloatThreshold):
         super().write(module, scale)
 
     def heed(self, module: nn.Module) -> None:
+        """Take what someone else has set for the original, as a number."""
         super().heed(module)
         self.original = self.original if _is_number(self.original) else float(self.original)
 
     def enter(self, module: nn.Module, args: Any) -> None:
+        """Before forward: scale what someone else has set, and move the tensor to the input's device."""
         super().enter(module, args)
         if args and isinstance(args[0], Tensor):
             self.settle(module, args[0].device)
 
     def leave(self, module: nn.Module) -> bool:
+        """After forward: whether it has set the threshold, or changed it in place."""
         before, now = self.original, self._look(module)
         if self._is_ours(now) or now is self._refused:
             return self.original is not before
@@ -206,6 +232,7 @@ class TensorThreshold(FloatThreshold):
         self._version = version_of(value) if isinstance(value, Tensor) else 0
 
     def lower(self, module: nn.Module) -> None:
+        """Let the module hold the scaled threshold, 0-d, on the device of the scale."""
         scale, now = self.scale, self.written
         device = scale.device if isinstance(scale, Tensor) else now.device if isinstance(now, Tensor) else "cpu"
         # not a tensor of inference mode: training may follow

@@ -32,6 +32,11 @@ class ShadowThreshold(Threshold):
         reading: how to read a threshold from the stored tensor, if it is not the threshold itself.
     """
 
+    attribute: str
+    rest: float
+    scaling: Scaling | None
+    reading: Callable[[Tensor], Tensor] | None
+
     host = False
 
     def __init__(
@@ -46,7 +51,7 @@ class ShadowThreshold(Threshold):
         self.attribute, self.rest, self.scaling, self.reading = attribute, rest, scaling, reading
         self.scale: Tensor | float | None = None
         # `.to()` moves parameters and buffers, not plain attributes: these are scaled where the input is
-        self.follows = attribute not in module._parameters and attribute not in module._buffers
+        self.follows: bool = attribute not in module._parameters and attribute not in module._buffers
         self._depth = 0  # forwards under way; more than one where forward calls itself, or where Ctrl-C cut one short
         self._shadow: StandIn | None = None  # while there are any
         self.factor: Tensor | None = None  # the scale that compiled forwards read, once there are any: always a tensor
@@ -126,10 +131,12 @@ class ShadowThreshold(Threshold):
     # ---------------------------------------------------------------- a forward
 
     def begin(self, module: nn.Module, compile: bool) -> None:
+        """The layer is hooked now; one that will be compiled is scaled from its first forward on."""
         if compile:  # from the first forward on: a learnable threshold that is scaled is another kind of tensor
             self.write(module, tensor_of(1.0))
 
     def enter(self, module: nn.Module, args: Any = ()) -> None:
+        """Before forward: put the scaled threshold in the original's place; not without a scale."""
         if self.scale is not None:
             effective = self.effective(module, self._place(module, args) if self.follows else None)
             value = self._around(self._behind(module), effective)
@@ -193,10 +200,12 @@ class ShadowThreshold(Threshold):
         return True
 
     def lift(self, module: nn.Module) -> None:
+        """Let the module hold the original for a moment, if a forward is under way."""
         if self._shadow is not None:
             self._shadow.lift()
 
     def lower(self, module: nn.Module) -> None:
+        """The end of `lift`."""
         if self._shadow is not None:
             self._shadow.lower()
 

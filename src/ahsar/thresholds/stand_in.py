@@ -18,6 +18,10 @@ class StandIn:
         threshold: the tensor in it that is the scaled threshold.
     """
 
+    previous: Any
+    value: Any
+    threshold: Tensor
+
     __slots__ = ("_attribute", "_home", "_lifted", "_version", "previous", "threshold", "value")
 
     def __init__(self, home: dict[str, Any], attribute: str):

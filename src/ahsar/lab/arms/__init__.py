@@ -51,7 +51,7 @@ GRIDS: dict[str, tuple[float, ...]] = {
 }
 # Of its grid the one with the best validation accuracy on a development workload that no result is reported of: Fashion-MNIST
 # at 14×14, five convolutions of 16 and 32 channels with batch norm, T = 4, Adam 5e-3, 160 steps of 32, seeds 1000 and 1001.
-DEFAULTS = {
+DEFAULTS: dict[str, float] = {
     "lr": 5, "learnable": 10, "rate-loss": 0.01, "adaptation": 0.05, "ds-atgo": 1, "fluctuation": 0.5, "tebn": 3,
 }  # fmt: skip
 ALL_RIVALS, ALL_VARIANTS = "rivals", "variants"

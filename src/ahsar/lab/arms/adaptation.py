@@ -26,6 +26,7 @@ class Adaptation(Baseline):
         self.jump = jump
 
     def prepare(self, model: nn.Module, x: Tensor) -> nn.Module:
+        """The given model; every spiking layer fires by the rule from now on."""
         install(model, "adaptation", lambda resting: _Adapting(resting, self.jump))
         return model
 

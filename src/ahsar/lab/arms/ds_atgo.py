@@ -22,6 +22,7 @@ class DSATGO(Baseline):
         self.factor = factor
 
     def prepare(self, model: nn.Module, x: Tensor) -> nn.Module:
+        """The given model; every spiking layer fires by the rule from now on, its statistics on the device of x."""
         install(model, "ds-atgo", lambda resting: _Statistics(resting, self.factor).to(x.device))
         return model
 

@@ -38,17 +38,24 @@ class Firing(nn.Module):
         resting: θ⁰, the threshold that the layer keeps.
     """
 
-    def __init__(self, inner: Any, resting: float, rule: Any) -> None:
+    inner: Any
+    resting: float
+    rule: Rule
+    spiking: bool
+
+    def __init__(self, inner: Any, resting: float, rule: Rule) -> None:
         super().__init__()
         self.inner, self.resting, self.rule, self.spiking = inner, resting, rule, True
         self.subtracts = True
         self.last: Tensor | None = None
 
     def begin(self) -> None:
+        """A sequence begins, for the rule too."""
         self.rule.begin()
         self.last = None
 
     def forward(self, distance: Tensor) -> Tensor:
+        """Spikes [N, ...] of a layer whose distance from its own threshold is v − θ⁰ [N, ...]."""
         threshold, width = self.rule.threshold((distance + self.resting).detach())
         spikes = self.inner((distance + (self.resting - threshold)) / width)
         fired = spikes.detach()

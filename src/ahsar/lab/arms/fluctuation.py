@@ -31,6 +31,11 @@ class Fluctuation(Baseline):
 
     @torch.no_grad()
     def prepare(self, model: nn.Module, x: Tensor) -> nn.Module:
+        """The given model with other weights, fitted to x, a batch of training samples; buffers are as before.
+
+        Raises:
+            WorkloadError: a spiking layer has no weights that feed it.
+        """
         layers = spiking_layers(model, "fluctuation")
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
         with torch.random.fork_rng([x.device] if x.is_cuda else []):  # dropout draws

@@ -26,6 +26,7 @@ class Learnable(Baseline):
         self.parameters: list[nn.Parameter] = []
 
     def prepare(self, model: nn.Module, x: torch.Tensor) -> nn.Module:
+        """The given model with a parameter `log_scale`, 0-d, in every spiking layer."""
         for layer in spiking_layers(model, "learnable"):
             assert layer.adapter is not None
             threshold = layer.adapter.threshold(layer.module)
@@ -41,6 +42,7 @@ class Learnable(Baseline):
         return model
 
     def attach(self, model: nn.Module, optimizer: Optimizer) -> None:
+        """Give the parameters a learning rate of their own in the optimizer. There is no controller."""
         own_group(optimizer, self.parameters, self.factor)
 
 

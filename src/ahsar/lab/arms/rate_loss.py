@@ -24,6 +24,9 @@ class RateLoss(Baseline):
         strength: the factor, > 0.
     """
 
+    strength: float
+    set_point: float
+
     def __init__(self, strength: float) -> None:
         self.strength, self.set_point = strength, ahsar.Config().set_point
         self.steps: int | None = None
@@ -35,12 +38,14 @@ class RateLoss(Baseline):
         self.calls = 0  # of all layers
 
     def prepare(self, model: Any, x: Tensor) -> nn.Module:
+        """The given model; from now on the spikes of its training forwards are summed up."""
         self.steps = model.time_steps if getattr(model, "stepwise", False) else None
         for layer in spiking_layers(model, "rate-loss"):
             layer.module.register_forward_hook(self._counter(layer))
         return model
 
     def penalty(self) -> Tensor | None:
+        """strength · Σ (rate − set-point)² over the layers that ran since the last call, 0-d; None if none did."""
         if not self.spikes:
             return None
         rates = torch.stack([spikes / self.outputs[name] for name, spikes in self.spikes.items()])

@@ -13,5 +13,6 @@ class Retuned(Baseline):
         self.factor = factor
 
     def attach(self, model: nn.Module, optimizer: Optimizer) -> None:
+        """Multiply the learning rates of all parameter groups. There is no controller."""
         for group in optimizer.param_groups:
             group["lr"] *= self.factor

@@ -22,6 +22,11 @@ class TEBN(Baseline):
         self.parameters: list[nn.Parameter] = []
 
     def prepare(self, model: Any, x: Tensor) -> nn.Module:
+        """The given model, its batch norms replaced; their weights and statistics stay.
+
+        Raises:
+            WorkloadError: there is no batch norm, one of another kind, or the network does not say how many time steps it has.
+        """
         from spikingjelly.activation_based import layer
 
         kinds = {
@@ -50,4 +55,5 @@ class TEBN(Baseline):
         return model
 
     def attach(self, model: nn.Module, optimizer: Optimizer) -> None:
+        """Give the scales a learning rate of their own in the optimizer. There is no controller."""
         own_group(optimizer, self.parameters, self.factor)

@@ -1,6 +1,6 @@
 """Test splits that are corrupted on purpose: images as in CIFAR-10-C, event streams before they are framed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -51,16 +51,22 @@ def source(workload: Workload, splits: Splits, path: Path | None, limit: int = 0
 class ImageSource:
     """Images, corrupted as pixels in [0, 1]."""
 
+    clean: Tensor
+    labels: Tensor
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, splits: Splits, limit: int) -> None:
         from ahsar.lab.corruptions import images
 
         assert splits.normalised is not None
-        self.names = tuple(images.SEVERITIES)
+        self.names: tuple[str, ...] = tuple(images.SEVERITIES)
         self.clean, self.labels = splits.test[0][:limit], splits.test[1][:limit]
         self.mean, self.deviation = splits.normalised
-        self.pixels = (self.clean * self.deviation + self.mean).clamp(0, 1).numpy()
+        self.pixels: np.ndarray = (self.clean * self.deviation + self.mean).clamp(0, 1).numpy()
 
     def corrupted(self, name: str, severity: int) -> Tensor:
+        """Images [N, C, H, W] after a corruption of severity 1 to 5, normalised as the clean ones."""
         from ahsar.lab.corruptions.images import corrupt
 
         return (torch.from_numpy(corrupt(self.pixels, name, severity)) - self.mean) / self.deviation
@@ -69,18 +75,24 @@ class ImageSource:
 class EventSource:
     """Windows of events, corrupted as streams."""
 
+    clean: Tensor
+    labels: Tensor
+    windows: list[np.ndarray]
+    frame: Callable[[np.ndarray], np.ndarray]
+
     def __init__(self, workload: Workload, splits: Splits, path: Path | None, limit: int) -> None:
         from ahsar.lab.corruptions import events
 
         assert splits.normalised is not None
         self.clean, self.labels = splits.test[0][:limit], splits.test[1][:limit]
-        self.deviation = splits.normalised[1]
+        self.deviation: Tensor = splits.normalised[1]
         windows = part("data", f"{DATA[workload.data.name].loader}:windows_of_test")(workload.data, path)
         self.windows, self.frame = windows.events[:limit], windows.frame
-        self.sensor = events.Sensor(windows.sensor, windows.length)
-        self.names = events.names(self.sensor)
+        self.sensor: events.Sensor = events.Sensor(windows.sensor, windows.length)
+        self.names: tuple[str, ...] = events.names(self.sensor)
 
     def corrupted(self, name: str, severity: int) -> Tensor:
+        """Samples [N, T, ...] of the corrupted streams, severity 1 to 5, normalised as the clean ones."""
         from ahsar.lab.corruptions.events import corrupt
 
         return self.framed(corrupt(self.windows, self.sensor, name, severity))

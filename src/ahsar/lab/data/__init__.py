@@ -40,6 +40,7 @@ class Splits:
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, without N."""
         return tuple(self.train[0].shape[1:])
 
 

@@ -19,6 +19,9 @@ class Answer(nn.Module):
         time_steps: T.
     """
 
+    output: str
+    time_steps: int
+
     def __init__(self, lif: nn.Module, output: str, time_steps: int) -> None:
         super().__init__()
         self.lif: Any = lif

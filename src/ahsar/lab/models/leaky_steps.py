@@ -9,6 +9,9 @@ from ahsar.lab.spec import workload
 class LeakySteps(nn.Module):
     """A network with `synapses`, `neurons`, a linear `readout`, and `answer` behind it if asked for."""
 
+    synapses: nn.ModuleDict
+    neurons: nn.ModuleDict
+
     def __init__(self) -> None:
         super().__init__()
         self.membranes: list[Tensor] = []
@@ -16,8 +19,8 @@ class LeakySteps(nn.Module):
 
     def end_in(self, spec: workload.Model, features: int, classes: int) -> None:
         """Make the readout, and the answer; once all other layers are there."""
-        self.readout = nn.Linear(features, classes)
-        self.answer = None if spec.output == "linear" else Answer(make_leaky(spec), spec.output, spec.time_steps)
+        self.readout: nn.Linear = nn.Linear(features, classes)
+        self.answer: Answer | None = None if spec.output == "linear" else Answer(make_leaky(spec), spec.output, spec.time_steps)
 
     def begin(self) -> None:
         """Begin a sequence."""
@@ -42,6 +45,10 @@ class Answer(nn.Module):
 
     It is a module of its own so that the controller sees what it returns where nothing else around its neurons is called.
     """
+
+    lif: Leaky
+    output: str
+    time_steps: int
 
     def __init__(self, lif: Leaky, output: str, time_steps: int) -> None:
         super().__init__()

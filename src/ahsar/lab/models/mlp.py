@@ -3,7 +3,7 @@
 from math import prod
 
 from spikingjelly.activation_based import layer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ahsar.lab.models import Synapses, is_sequence
 from ahsar.lab.models.answer import Answer
@@ -21,11 +21,13 @@ class MLP(Steps):
     A frame or an image is flattened first.
     """
 
+    depth: int
+
     def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         super().__init__()
         width, self.depth = spec.width or WIDTH, spec.depth or DEPTH
         features = prod(sample_shape[1:] if is_sequence(sample_shape) else sample_shape)
-        self.layers = make_stack(paradigm)
+        self.layers: nn.Sequential = make_stack(paradigm)
         self.layers.add_module("flatten", layer.Flatten())
         for i in range(1, self.depth + 1):
             self.layers.add_module(f"fc{i}", layer.Linear(features, width))

@@ -15,6 +15,8 @@ WIDTH, DEPTH = 128, 1  # where the workload gives 0
 class Recurrent(nn.Module):
     """Recurrent layers `layer1 ...` and a linear `readout` of the last one; a frame or an image is flattened first."""
 
+    depth: int
+
     def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         super().__init__()
         width, self.depth = spec.width or WIDTH, spec.depth or DEPTH
@@ -22,8 +24,8 @@ class Recurrent(nn.Module):
         for i in range(1, self.depth + 1):
             self.add_module(f"layer{i}", RecurrentLayer(features, width, make_neuron(spec, paradigm)))
             features = width
-        self.readout = nn.Linear(features, classes)
-        self.time_steps = spec.time_steps
+        self.readout: nn.Linear = nn.Linear(features, classes)
+        self.time_steps: int = spec.time_steps
         functional.set_step_mode(self, "s")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,12 +67,13 @@ class RecurrentLayer(nn.Module):
 
     def __init__(self, features: int, width: int, lif: nn.Module) -> None:
         super().__init__()
-        self.input = nn.Linear(features, width)
-        self.recurrent = nn.Linear(width, width, bias=False)
+        self.input: nn.Linear = nn.Linear(features, width)
+        self.recurrent: nn.Linear = nn.Linear(width, width, bias=False)
         self.lif = lif
         self.spikes: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Spikes `[N, width]` of one time step's input `[N, features]`; they are fed back at the next."""
         current = self.input(x)
         z = current.new_zeros(current.shape) if self.spikes is None else self.spikes
         spikes = self.spikes = self.lif(current + self.recurrent(z))

@@ -38,7 +38,7 @@ class ResNet18(Steps):
                 f"give a multiple of {STAGES}"
             )
         neuron = factory(spec, paradigm)
-        self.stem = nn.Sequential()
+        self.stem: nn.Sequential = nn.Sequential()
         self.stem.add_module("conv", spiking_resnet.conv3x3(sample_shape[-3], width))
         self.stem.add_module("norm", layer.BatchNorm2d(width))
         if not PARADIGMS[paradigm].stepwise:
@@ -52,8 +52,8 @@ class ResNet18(Steps):
                 stage.add_module(f"block{j + 1}", self._block(channels, out, stride, neuron))
                 channels = out
             self.add_module(f"stage{i + 1}", stage)
-        self.pool = layer.AdaptiveAvgPool2d(1)
-        self.head = make_head(spec, channels, classes, paradigm)
+        self.pool: nn.Module = layer.AdaptiveAvgPool2d(1)
+        self.head: nn.Sequential = make_head(spec, channels, classes, paradigm)
         for module in self.modules():
             if isinstance(module, layer.Conv2d):  # as SpikingJelly's constructors do
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

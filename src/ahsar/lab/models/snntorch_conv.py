@@ -14,6 +14,9 @@ class SnntorchConv(LeakySteps):
     """Convolutions `conv1 ...` with neurons `lif1 ...`, a hidden linear layer if asked for, a linear readout, and
     `answer` behind it if asked for."""
 
+    time_steps: int
+    stepwise: bool
+
     def __init__(self, spec: workload.Model, sample_shape: tuple[int, ...], classes: int, paradigm: str = "bptt") -> None:
         super().__init__()
         if len(sample_shape) != 3 or spec.neuron != "lif":

@@ -20,7 +20,7 @@ class SnntorchMLP(LeakySteps):
         super().__init__()
         if spec.neuron != "lif":
             raise WorkloadError("model.name = 'snntorch-mlp': takes model.neuron = 'lif' only")
-        self.time_steps = spec.time_steps
+        self.time_steps: int = spec.time_steps
         features, width = prod(sample_shape[1:] if is_sequence(sample_shape) else sample_shape), spec.width or WIDTH
         for i in range(1, (spec.depth or DEPTH) + 1):
             self.synapses[f"fc{i}"] = nn.Linear(features, width)

@@ -29,8 +29,8 @@ class SpikingjellyConv(Steps):
             self.add_module(f"block{i}", block)
             channels = out
         features = channels * side_after(height, spec.plan) * side_after(width, spec.plan)
-        self.head = make_head(spec, features, classes, paradigm)
-        self.depth = len(spec.plan)
+        self.head: nn.Sequential = make_head(spec, features, classes, paradigm)
+        self.depth: int = len(spec.plan)
         self.set_mode(spec, paradigm)
 
     def step(self, x: Tensor) -> Tensor:
@@ -51,6 +51,7 @@ class Show(nn.Module):
         self.time_steps = time_steps
 
     def forward(self, x: Tensor) -> Tensor:
+        """Currents `[T, N, ...]` of those `[1, N, ...]` of an image, or `[T, N, ...]` of frames."""
         return x.expand(self.time_steps, *x.shape[1:])
 
 

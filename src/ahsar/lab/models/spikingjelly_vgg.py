@@ -27,9 +27,9 @@ class SpikingjellyVGG(Steps):
         for out, stride in spec.plan:
             plan += [out, "M"] if stride == 2 else [out]
         layers = SpikingVGG.make_layers(plan, batch_norm=spec.batch_norm, neuron=lambda: make_neuron(spec, paradigm))
-        self.features = _named(layers, spec.time_steps, paradigm)
+        self.features: nn.Sequential = _named(layers, spec.time_steps, paradigm)
         sides = [side_after(side, spec.plan, floor=True) for side in (height, width)]
-        self.head = make_head(spec, spec.plan[-1][0] * sides[0] * sides[1], classes, paradigm)
+        self.head: nn.Sequential = make_head(spec, spec.plan[-1][0] * sides[0] * sides[1], classes, paradigm)
         self.set_mode(spec, paradigm)
 
     def step(self, x: Tensor) -> Tensor:

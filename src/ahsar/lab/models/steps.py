@@ -11,6 +11,9 @@ from ahsar.lab.spec.catalogue import PARADIGMS
 class Steps(nn.Module):
     """A network whose `step` takes a frame if it is stepwise, and else a whole sequence, time first."""
 
+    time_steps: int
+    stepwise: bool
+
     def set_mode(self, spec: workload.Model, paradigm: str) -> None:
         """Single or multi-step, as the paradigm asks; once all layers are there."""
         self.time_steps, self.stepwise = spec.time_steps, PARADIGMS[paradigm].stepwise

@@ -16,13 +16,17 @@ class BPTT:
         self.spec = spec
 
     def prepare(self, model: nn.Module, train: Pair, seed: int) -> nn.Module:
+        """The given model as it is."""
         return model
 
     def parameters(self, model: nn.Module) -> list[nn.Parameter]:
+        """All that require a gradient."""
         return trainable(model)
 
     def learn(self, model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor, backward: Backward) -> Tensor:
+        """One step down the cross-entropy of `scores`; returns it, detached."""
         return descend(optimizer, cross_entropy(self.scores(model, x), y), backward)
 
     def scores(self, model: nn.Module, x: Tensor) -> Tensor:
+        """The logits' mean over time, [N, classes]."""
         return model(x).mean(0)

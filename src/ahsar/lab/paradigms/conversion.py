@@ -49,23 +49,31 @@ class Conversion:
         return convert(twin, model, train[0])
 
     def parameters(self, model: nn.Module) -> list[nn.Parameter]:
+        """All that require a gradient."""
         return trainable(model)
 
     def learn(self, model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor, backward: Backward) -> Tensor:
+        """One step of fine-tuning down the cross-entropy of `scores`; returns it, detached."""
         return descend(optimizer, cross_entropy(self.scores(model, x), y), backward)
 
     def scores(self, model: nn.Module, x: Tensor) -> Tensor:
+        """The logits' mean over time, [N, classes]."""
         return model(x).mean(0)
 
 
 class Converted(nn.Module):
     """A converted stack with the interface of the lab's networks: logits `[T, N, classes]` of images `[N, C, H, W]`."""
 
+    stack: nn.Module
+    time_steps: int
+    shows: bool
+
     def __init__(self, stack: nn.Module, time_steps: int, shows: bool) -> None:
         super().__init__()
         self.stack, self.time_steps, self.shows = stack, time_steps, shows
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits `[T, N, classes]` of images `[N, C, H, W]` or of frames `[N, T, C, H, W]`, from resting neurons."""
         functional.reset_net(self.stack)
         return self.stack(as_sequence(x) if self.shows else frames(x, self.time_steps))
 

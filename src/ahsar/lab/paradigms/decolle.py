@@ -31,6 +31,7 @@ class Decolle:
         self.readouts: list[Tensor] = []
 
     def prepare(self, model: nn.Module, train: Pair, seed: int) -> nn.Module:
+        """The given model; draws the read-outs, whose sizes one sample shows."""
         generator, sizes = torch.Generator().manual_seed(seed), {}
 
         def note(module: nn.Module, args: Any, spikes: Tensor) -> None:
@@ -50,9 +51,11 @@ class Decolle:
         return model
 
     def parameters(self, model: nn.Module) -> list[nn.Parameter]:
+        """All that require a gradient."""
         return trainable(model)
 
     def learn(self, model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor, backward: Backward) -> Tensor:
+        """One step down the sum of the layers' losses and the readout's, each its mean over time; returns the sum, detached."""
         losses: list[Tensor] = []
         handles = []
         for layer, readout in zip(local.spiking(model), self.readouts, strict=True):
@@ -71,4 +74,5 @@ class Decolle:
         return descend(optimizer, torch.stack(losses).sum() / len(logits), backward)
 
     def scores(self, model: nn.Module, x: Tensor) -> Tensor:
+        """The readout's logits, meant over time, [N, classes]."""
         return model(x).mean(0)

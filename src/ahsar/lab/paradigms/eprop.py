@@ -32,6 +32,7 @@ class EProp:
         self.feedback: list[Tensor] = []
 
     def prepare(self, model: nn.Module, train: Pair, seed: int) -> nn.Module:
+        """The given model; draws the feedback [classes, neurons] to all layers but the last."""
         generator = torch.Generator().manual_seed(seed)
         layers, readout = _synapses(model)
         bound = readout.in_features**-0.5  # of torch's default initialisation
@@ -41,9 +42,11 @@ class EProp:
         return model
 
     def parameters(self, model: nn.Module) -> list[nn.Parameter]:
+        """All that require a gradient."""
         return trainable(model)
 
     def learn(self, model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor, backward: Backward) -> Tensor:
+        """One step by e-prop's gradient, the readout's by autograd; returns the cross-entropy, detached."""
         layers, readout = _synapses(model)
         traces = [Trace(neuron, linears) for neuron, linears in layers]
         handles = [linear.register_forward_pre_hook(trace.hear) for trace in traces for linear in trace.linears]
@@ -64,6 +67,7 @@ class EProp:
         return loss.detach()
 
     def scores(self, model: nn.Module, x: Tensor) -> Tensor:
+        """The logits' mean over time, [N, classes]."""
         return model(x).mean(0)
 
 
@@ -75,6 +79,14 @@ class Trace:
         sum: eligibility traces `[N, outputs, inputs]`, likewise; inputs are those of all `linears` and of their biases.
         vector: eligibility vectors `[N, outputs, inputs]` at this time step.
     """
+
+    neuron: Any
+    linears: list[nn.Linear]
+    membrane: Tensor
+    spikes: Tensor
+    vector: Tensor
+    sum: Tensor
+    steps: int
 
     def __init__(self, neuron: Any, linears: list[nn.Linear]) -> None:
         self.neuron, self.linears = neuron, linears

@@ -26,6 +26,8 @@ class OTTT(BPTT):
     """
 
     def learn(self, model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor, backward: Backward) -> Tensor:
+        """A backward pass at every time step that learns, then one optimiser step; returns the sum of the steps' losses, each
+        over T, detached."""
         network: Any = model
         steps = frames(x, network.time_steps)
         learning = self.draw(len(steps))
@@ -56,10 +58,12 @@ class SLTT(OTTT):
     """
 
     def prepare(self, model: nn.Module, train: Pair, seed: int) -> nn.Module:
-        self.generator = torch.Generator().manual_seed(seed)
+        """The given model; seeds the draws of time steps."""
+        self.generator: torch.Generator = torch.Generator().manual_seed(seed)
         return model
 
     def draw(self, time_steps: int) -> set[int]:
+        """`every` of the time steps, at random; all if it is 0."""
         if not self.spec.every:
             return super().draw(time_steps)
         return set(torch.randperm(time_steps, generator=self.generator)[: self.spec.every].tolist())

@@ -37,12 +37,15 @@ class RateBP:
         self.spec = spec
 
     def prepare(self, model: nn.Module, train: Pair, seed: int) -> nn.Module:
+        """The given model as it is."""
         return model
 
     def parameters(self, model: nn.Module) -> list[nn.Parameter]:
+        """All that require a gradient."""
         return trainable(model)
 
     def learn(self, model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor, backward: Backward) -> Tensor:
+        """Both passes, and one step down the cross-entropy of the mean logits; returns it, detached."""
         with spike_pass(model) as stand_ins, torch.no_grad():
             model(x)
         with rate_pass(model, stand_ins):
@@ -50,6 +53,7 @@ class RateBP:
         return descend(optimizer, cross_entropy(logits, y), backward)
 
     def scores(self, model: nn.Module, x: Tensor) -> Tensor:
+        """The logits' mean over time, [N, classes]."""
         return model(x).mean(0)
 
 
@@ -114,6 +118,7 @@ class Rate(nn.Module):
         self.rate, self.slope = rate, slope
 
     def forward(self, current: Tensor) -> Tensor:
+        """The rates `[1, N, ...]` of a current `[1, N, ...]`, or `[T, N, ...]` with its mean over time."""
         # an image's current may come once for each time step
         mean = current.mean(0, keepdim=True)
         return self.rate + self.slope * (mean - mean.detach())
@@ -123,6 +128,7 @@ class NormOfRates(nn.Module):
     """Batch norm of mean currents `[1, N, C, ...]` by the mean and variance of the currents `[T, N, C, ...]` of each step."""
 
     norm: tuple[_BatchNorm]  # in a tuple, so that it is no submodule
+    dims: list[int]
     mean: Tensor
     variance: Tensor
 
@@ -132,6 +138,7 @@ class NormOfRates(nn.Module):
         self.variance, self.mean = torch.var_mean(currents.detach(), self.dims, correction=0, keepdim=True)
 
     def forward(self, current: Tensor) -> Tensor:
+        """The normalised current, `[1, N, C, ...]` as the given one."""
         (norm,) = self.norm
         variance, mean = torch.var_mean(current, self.dims, correction=0, keepdim=True)
         mean = self.mean + mean - mean.detach()
@@ -151,6 +158,7 @@ class MaxOfRates(nn.Module):
         self.pool, self.mean = (pool,), pooled.mean(0)
 
     def forward(self, rate: Tensor) -> Tensor:
+        """The pooled rates `[1, N, C, ...]`, smaller in the last dimensions."""
         (pool,) = self.pool
         out = pool(rate)
         return self.mean + out - out.detach()

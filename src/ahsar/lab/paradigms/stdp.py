@@ -43,9 +43,11 @@ class STDP:
         return model
 
     def parameters(self, model: nn.Module) -> list[nn.Parameter]:
+        """All that require a gradient."""
         return trainable(model)
 
     def learn(self, model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor, backward: Backward) -> Tensor:
+        """STDP in every synapse, the readout down its cross-entropy, in one optimiser step; returns the latter, detached."""
         optimizer.zero_grad()
         pairs, readout = synapses(model)
         with torch.no_grad(), plasticity(pairs) as learners, inputs(readout) as features:
@@ -61,6 +63,7 @@ class STDP:
         return loss.detach()
 
     def scores(self, model: nn.Module, x: Tensor) -> Tensor:
+        """The logits' mean over time, [N, classes]."""
         return model(x).mean(0)
 
 
@@ -81,6 +84,7 @@ class Winners(nn.Module):
     """At each place and time step, the spike of the channel with the largest input current, and no other."""
 
     def forward(self, spikes: Tensor, current: Tensor) -> Tensor:
+        """Spikes and currents are `[N, C, ...]`, and so is what is left of the spikes."""
         best = current.masked_fill(spikes == 0, -torch.inf).argmax(1)
         return spikes * one_hot(best, spikes.shape[1]).movedim(-1, 1)
 

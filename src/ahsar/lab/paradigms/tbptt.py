@@ -20,6 +20,7 @@ class TruncatedBPTT(BPTT):
     """
 
     def learn(self, model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor, backward: Backward) -> Tensor:
+        """A backward pass for every chunk, then one optimiser step; returns the sum of the chunks' losses, detached."""
         network: Any = model
         steps = frames(x, network.time_steps)
         size = self.spec.chunk or (len(steps) + 1) // 2

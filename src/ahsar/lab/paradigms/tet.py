@@ -15,6 +15,7 @@ class TET(BPTT):
     """(1 - blend) CE + blend MSE(logits, PHI), both means over all time steps (Deng et al., ICLR 2022, eqs. 9 to 12)."""
 
     def learn(self, model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor, backward: Backward) -> Tensor:
+        """One step down `tet_loss`; returns it, detached."""
         return descend(optimizer, tet_loss(model(x), y, self.spec.blend), backward)
 
 

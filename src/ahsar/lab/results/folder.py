@@ -86,9 +86,9 @@ class Results:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.trials = folder / "trials"
-        self.claims = folder / "claims"
-        self.manifest = folder / "workload.json"
+        self.trials: Path = folder / "trials"
+        self.claims: Path = folder / "claims"
+        self.manifest: Path = folder / "workload.json"
 
     def open(self, workload: Workload, command: str, settings: Settings) -> None:
         """Take the folder into use, or go on with it.
@@ -150,6 +150,7 @@ class Results:
         return workload
 
     def forget(self, name: str) -> None:
+        """Remove a trial's record, if there is one: it will run anew."""
         (self.trials / f"{name}.jsonl").unlink(missing_ok=True)
 
     def claim(self, name: str) -> bool:
@@ -166,6 +167,7 @@ class Results:
 
     @property
     def stopped(self) -> bool:
+        """Whether workers were told to end."""
         return (self.claims / STOP).exists()
 
     def point(self, name: str, point: Record) -> None:

@@ -36,7 +36,7 @@ class Section:
             object.__setattr__(self, item.name, value)
 
 
-def checked(item: Field, kind: Any, value: Any) -> Any:
+def checked(item: Field[Any], kind: Any, value: Any) -> Any:
     """`value` if it has the field's type and range, with whole numbers taken as floats where a float is asked for."""
     low, high, choices = (item.metadata[key] for key in ("low", "high", "choices"))
     if kind in _LISTS:

@@ -112,6 +112,7 @@ class Study:
 
     @property
     def quick(self) -> bool:
+        """Whether its workloads are the short variants, of --quick."""
         return self.cells[0].workload.quick
 
     @property

@@ -17,7 +17,7 @@ _SBATCH = {
     **dict.fromkeys(("mail_type", "mail_user", "dependency", "mem_per_gpu", "mem_per_cpu"), str),
     "setup": list,  # shell commands before the worker starts, such as `module load cuda`
 }
-KNOWN = {**_SHARED, **_SBATCH}
+KNOWN: dict[str, type] = {**_SHARED, **_SBATCH}
 
 
 def check(command: str, cluster: str, options: Sequence[str] | None) -> dict[str, Any]:

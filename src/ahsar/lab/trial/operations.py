@@ -45,6 +45,12 @@ class Counter(TorchDispatchMode):
         dense: what the effective ones together would be if no factor were zero.
     """
 
+    acs: int
+    macs: int
+    effective_acs: int
+    effective_macs: int
+    dense: int
+
     def __init__(self) -> None:
         super().__init__()
         self.acs = self.macs = self.effective_acs = self.effective_macs = self.dense = 0

@@ -21,9 +21,13 @@ class Pairs:
         of_baseline: the levels of the baseline's curve, which stay the same whatever the reference; None if it has none.
     """
 
+    reference: Trials
+    margin: float
+    levels: Levels | None
+
     def __init__(self, reference: Trials, frozen: Record, margin: float, of_baseline: Levels | None) -> None:
         self.reference, self.margin, self.levels = reference, margin, of_baseline
-        self.budget = float(frozen["budget"])
+        self.budget: float = float(frozen["budget"])
         self.sign = 1 if frozen["higher_is_better"] else -1
 
     def arm(self, trials: Trials) -> dict[str, Any]:

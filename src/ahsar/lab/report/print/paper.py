@@ -37,6 +37,7 @@ class Comparison:
 
     @property
     def first(self) -> Record:
+        """Some record of the comparison, for what all have alike."""
         return next(iter(self.constants.values()))[0]
 
 
