@@ -29,7 +29,7 @@ class FloatThreshold(Threshold):
 
     attribute: str
     rest: float
-    wrote: Callable[[Any], None] | None
+    wrote: Callable[[Any, float], None] | None
     inherited: bool
 
     host = True
