@@ -42,7 +42,7 @@ def _map(ax: "Axes", rows: list[dict[str, Any]], names: list[str]) -> None:
     reach = max(float(np.abs(gaps).max()), 0.05) * 1.3
     cells = ax.imshow(gaps, cmap="RdBu", vmin=-reach, vmax=reach, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
-        ink = letters_on(cells.to_rgba(gaps[i, j]))
+        ink = letters_on(cells.to_rgba(gaps[i, j]).tolist())
         ax.text(j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=8, color=ink)
     ax.axvline(0.5, color="white", linewidth=4)
     ax.set_yticks(range(len(rows)), [row["label"] for row in rows])
