@@ -77,20 +77,24 @@ def test_stacked_panels_stand_one_below_the_other_and_as_wide_as_a_phone() -> No
 
 
 def test_a_stacked_figure_folds_its_words_and_its_legend_and_keeps_no_empty_rows() -> None:
+    title = "a title that is longer than half a phone is wide"
     with style.stacked():
-        made, axes = style.figure(4, 2, width=12.0, height=6.0)
+        made, (first, _) = style.figure(2, width=12.0)
+        first.set_yticks([0, 1], ["a name of many words that is long", "short"])
+        style.words(first, title * 2, title * 2)
+        lines = [first.plot([], [])[0] for _ in range(8)]
+        made.legend(lines, [f"a name of an arm {i}" for i in range(8)], loc="outside upper center", ncols=8)
+        many, axes = style.figure(4, 2, width=12.0, height=6.0)
         for ax in axes[5:]:
             ax.remove()
         for ax in axes[:5]:
-            ax.set_yticks([0, 1], ["a name of many words that is long", "short"])
-            style.words(ax, "a title that is longer than half a phone is wide")
-            ax.plot([0, 1], [0, 1])
-        lines = [axes[0].plot([], [])[0] for _ in range(8)]
-        made.legend(lines, [f"a name of an arm {i}" for i in range(8)], loc="outside upper center", ncols=8)
-        style.rendered(made, "svg")
-    assert made.get_size_inches().tolist() == [4.6, 9.0]
-    renderer = made.canvas.get_renderer()  # type: ignore[attr-defined]
-    boxes = [legend.get_window_extent(renderer) for legend in made.legends] + [ax.get_tightbbox(renderer) for ax in axes[:5]]
-    for box in boxes:
-        assert box is not None and box.x0 > -2 and box.x1 < made.bbox.width + 2
-    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["a name of many words that is\nlong", "short"]
+            style.words(ax, title)
+        for figure in (made, many):
+            style.rendered(figure, "svg")
+    assert many.get_size_inches().tolist() == [4.6, 9.0]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["a name of many words that is\nlong", "short"]
+    for figure in (made, many):
+        renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+        boxes = [legend.get_window_extent(renderer) for legend in figure.legends]
+        for box in (*boxes, *(ax.get_tightbbox(renderer) for ax in figure.axes)):
+            assert box is not None and box.x0 > -2 and box.x1 < figure.bbox.width + 2
