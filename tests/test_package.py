@@ -186,10 +186,11 @@ def test_constraints_pin_every_requirement_inside_its_range() -> None:
     for requirement in (Requirement(line) for line in lines if not line.startswith("#")):
         (exact,) = requirement.specifier
         assert exact.operator == "==", requirement
-        pins[requirement.name] = exact.version
+        pins[canonicalize_name(requirement.name)] = exact.version
     for group in (project()["dependencies"], *project()["optional-dependencies"].values()):
         for requirement in map(Requirement, group):
-            assert requirement.name == "ahsar" or pins[requirement.name] in requirement.specifier, requirement
+            name = canonicalize_name(requirement.name)
+            assert name == "ahsar" or pins[name] in requirement.specifier, requirement
 
 
 # -- names that come when they are asked for ---------------------------------------------------------------------------
