@@ -71,3 +71,9 @@ def test_a_name_breaks_behind_a_comma() -> None:
     name = "Fashion-MNIST, 8 convolutions, no batch norm, BPTT"
     lines = names.wrapped(name, 30).split("\n")
     assert lines == ["Fashion-MNIST, 8 convolutions,", "no batch norm, BPTT"]
+
+
+def test_arms_of_one_kind_are_told_apart() -> None:
+    said = names.of_arms(["rate-loss@0.01", "rate-loss@1", "constant@0.4", "constant@2", "tebn@3", "ahsar"])
+    assert len(set(said.values())) == 6
+    assert said["rate-loss@0.01"].endswith(" 0.01") and said["tebn@3"] == names.of_arm("tebn@3")

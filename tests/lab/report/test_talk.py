@@ -37,6 +37,9 @@ def check(slides: dict[str, Figure]) -> dict[str, str]:
         assert not small, (name, small)
         assert seen.hidden(made) < 0.05 and not seen.outside(made), (name, title(made))
         assert any(letter.isdigit() for letter in title(made))
+        for axis in (axis for ax in made.axes for axis in (ax.xaxis, ax.yaxis)):
+            ticks = [text for label in axis.get_ticklabels() if (text := label.get_text())]
+            assert len(set(ticks)) == len(ticks), (name, ticks)
     return {name: title(made) for name, made in slides.items()}
 
 

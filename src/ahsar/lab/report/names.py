@@ -1,7 +1,7 @@
 """Names for people: what a cell is made of and what an arm does, in words that need no table beside them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -101,6 +101,13 @@ def of_arm(arm: str) -> str:
     if kind == "lr":
         return f"learning rate × {number}" if number else "another learning rate"
     return ARMS.get(kind, arm.replace("@", " "))
+
+
+def of_arms(arms: Iterable[str]) -> dict[str, str]:
+    """What each arm does; those that would be called alike with their numbers too."""
+    said = {arm: of_arm(arm) for arm in arms}
+    alike = _alike(said)
+    return {arm: f"{name} {number_of(arm)}" if arm in alike and number_of(arm) else name for arm, name in said.items()}
 
 
 def wrapped(name: str, width: int) -> str:

@@ -8,7 +8,7 @@ from ahsar.lab.report import labels, style
 from ahsar.lab.report.matrix.fronts import NONE
 from ahsar.lab.report.matrix.numbers import LEVEL
 from ahsar.lab.report.matrix.page import collect
-from ahsar.lab.report.names import of_arm, of_cells
+from ahsar.lab.report.names import of_arm, of_arms, of_cells
 from ahsar.lab.report.talk.charts import GAIN, LOSS, Row, ranked, rows
 from ahsar.lab.report.talk.slide import LEAST, axes, slide
 from ahsar.lab.report.text import in_words, signed, times
@@ -88,7 +88,7 @@ def _final(numbers: Numbers, cells: dict[str, Any]) -> "Figure | None":
     mean = in_words(gap["ci95"], signed, " Mean: ")
     made, ax = slide(message, f"{_basis(numbers)} Level: within {_TOLERATED:g}.{mean}")
     values = {name: got for name, row in cells.items() if (got := row["final_test_difference"]["mean"]) is not None}
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:+.1f}".replace("-", "−") if abs(value) > 1e-9 else "0")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:+.3g}".replace("-", "−") if abs(value) > 1e-9 else "0")
     axes(ax, "cells, from the worst to the best", "AHSAR − untouched (linear)")
     ranked(ax, values, 0.0, (-_TOLERATED, _TOLERATED), signed)
     return made
@@ -109,8 +109,8 @@ def _price(numbers: Numbers) -> "Figure | None":
     axes(ax, "synaptic operations, untouched = 1 (log)", "final test − untouched (linear)")
     at: dict[str, Any] = {"fontsize": LEAST, "ha": "center", "va": "center"}
     texts = [
-        ax.text(point["operations"], point["gap"], of_arm(arm).replace("all thresholds ", ""), color=style.colour(arm), **at)
-        for arm, point in front.items()
+        ax.text(front[arm]["operations"], front[arm]["gap"], name.replace("all thresholds ", ""), color=style.colour(arm), **at)
+        for arm, name in of_arms(front).items()
     ]
     labels.at_points(ax, texts, radius=8)
     return made

@@ -77,7 +77,10 @@ def _means(numbers: Numbers) -> "Figure":
     said = [f"{signed(arms[arm]['against_baseline']['mean'])} with {words}" for arm, words in known.items()]
     alike = [words for arm, words in opponents(numbers).items() if _alike(arms[arm])]
     doubt = f" Not told apart from AHSAR: {', '.join(alike)}." if alike else ""
-    made, ax = slide(f"Test accuracy {', '.join(said)}", f"{_basis(numbers)} Means against untouched, 95 % intervals.{doubt}")
+    ran = sorted({arms[arm]["nets"] for arm in chosen(numbers)} - {len(numbers["nets"])})
+    fewer = f" Rivals ran on {' to '.join(map(str, dict.fromkeys((ran[0], ran[-1]))))} of them." if ran else ""
+    basis = f"{_basis(numbers)}{fewer} Means against untouched, 95 % intervals.{doubt}"
+    made, ax = slide(f"Test accuracy {', '.join(said)}", basis)
     shown = [
         Row(of_arm(arm), gap["mean"], gap["ci95"], signed(gap["mean"]), _ink(arm))
         for arm in chosen(numbers)
