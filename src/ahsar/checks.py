@@ -238,7 +238,8 @@ def _named(names: Collection[str]) -> str:
 
 
 def _others(count: int) -> str:
-    return f" and {count - _NAMED} others" * (count > _NAMED)
+    left = count - _NAMED
+    return f" and {left} other{'s' * (left > 1)}" if left > 0 else ""
 
 
 def _of_each(kind: str, said: Mapping[str, str], advice: str) -> dict[str, str]:

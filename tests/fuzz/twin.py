@@ -42,13 +42,23 @@ def scaled(case: Case, stored: Any, scale: float) -> Any:
 def put(module: nn.Module, path: str, value: Any) -> None:
     """Set an attribute, or a field of a tuple that the module keeps (dots lead there)."""
     root, *fields = path.split(".")
+    before = getattr(module, root)
     if fields:
-        value = _with_field(getattr(module, root), fields, value)
+        value = _with_field(before, fields, value)
     store: Any = next((s for s in (module._parameters, module._buffers) if root in s), module.__dict__)
     if store is module.__dict__:
         setattr(module, root, value)
     else:
         store[root] = value
+        _follow(module, before, value)
+
+
+def _follow(module: nn.Module, before: Any, value: Any) -> None:
+    """Put it into the tuples of parameters that hold the same tensor, too."""
+    for name, held in list(vars(module).items()):
+        same = [field for field in getattr(held, "_fields", ()) if getattr(held, field) is before]
+        if same:
+            setattr(module, name, held._replace(**dict.fromkeys(same, value)))
 
 
 def _with_field(tree: Any, fields: list[str], value: Any) -> Any:
