@@ -52,7 +52,7 @@ def texts(path: Path) -> set[object]:
 
 @pytest.mark.parametrize("name", [name for name in (*DATA, *MODELS, *PARADIGMS) if name != "bptt"])  # which is the default
 def test_a_name_stands_in_the_catalogue_alone(name: str) -> None:
-    """Beside it, only where a set is fetched from, and where each gets its name for people (a test holds that none is missing)."""
+    """Beside it, only where a set is fetched from, and where each gets its name for people."""
     files = {path.stem for path in LAB.rglob("*.py") if name in texts(path) and path != LAB / "report" / "names.py"}
     assert files <= {"catalogue", DATA[name].loader if name in DATA else "catalogue"}
 
