@@ -163,6 +163,15 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def turns(copies: dict[str, Copy], rounds: int, block: int) -> dict[str, list[float]]:
+    """Seconds of each turn, of every copy; a round has one turn of each, in an order drawn anew."""
+    order, times = random.Random(0), {kind: [] for kind in copies}
+    for _ in range(rounds):
+        for kind in order.sample(list(copies), len(copies)):
+            times[kind].append(copies[kind].seconds(block))
+    return times
+
+
 def measure(name: str, rounds: int, block: int, device: torch.device) -> dict[str, Any]:
     """Ratios, memory and syncs of one workload."""
     build, shape = WORKLOADS[name]
@@ -172,12 +181,9 @@ def measure(name: str, rounds: int, block: int, device: torch.device) -> dict[st
     copies = {kind: Copy(copy.deepcopy(model), config, x, y) for kind, config in CONFIGS.items()}
     for item in copies.values():
         item.seconds(3)  # warm up, and past the first update
-    order, times = random.Random(0), {kind: [] for kind in copies}
-    for _ in range(rounds):
-        for kind in order.sample(list(copies), len(copies)):
-            times[kind].append(copies[kind].seconds(block) / block)
+    times = turns(copies, rounds, block)
     base = copies["detached"].syncs(block)
-    result: dict[str, Any] = {"seconds_per_step": statistics.median(times["detached"])}
+    result: dict[str, Any] = {"seconds_per_step": statistics.median(times["detached"]) / block}
     for kind, own in times.items():
         ratios = sorted(ours / theirs for ours, theirs in zip(own, times["detached"], strict=True))
         low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3

@@ -19,18 +19,9 @@ from typing import Any
 import torch
 
 import ahsar
-from benchmarks.overhead import WORKLOADS, Copy
+from benchmarks.overhead import WORKLOADS, Copy, turns
 
 KINDS = {"detached": None, "detached again": None, "attached": ahsar.Config()}
-
-
-def turns(copies: dict[str, Copy], steps: int, block: int) -> dict[str, list[float]]:
-    """Seconds of each turn, of every copy; a round has one turn of each."""
-    order, times = random.Random(0), {kind: [] for kind in copies}
-    for _ in range(steps // block):
-        for kind in order.sample(list(copies), len(copies)):
-            times[kind].append(copies[kind].seconds(block))
-    return times
 
 
 def interval(own: list[float], theirs: list[float], draws: int = 2000) -> tuple[float, float]:
@@ -51,7 +42,7 @@ def measure(name: str, steps: int, block: int, device: torch.device) -> dict[str
     x, y = torch.rand(shape, device=device), torch.randint(0, 10, shape[:1], device=device)
     Copy(copy.deepcopy(model), None, x, y).seconds(3)  # what only a process's first steps cost
     copies = {kind: Copy(copy.deepcopy(model), config, x, y) for kind, config in KINDS.items()}
-    times = turns(copies, steps, block)
+    times = turns(copies, steps // block, block)
     homeostat = copies["attached"].homeostat
     assert homeostat is not None
     found: dict[str, Any] = {"seconds_per_step": sum(times["detached"]) / steps, "resting": sum(homeostat.resting.values())}
