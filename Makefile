@@ -20,7 +20,7 @@ HAS_TESTS := $(VENV)/.has-tests
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo docs test test-full test-frameworks test-versions lint wheel bench clean
+.PHONY: help demo docs test test-full test-frameworks test-versions test-package lint wheel bench clean
 
 help:
 	@echo "make demo    install the lab and compare AHSAR with its baseline on scikit-learn's digits"
@@ -28,6 +28,7 @@ help:
 	@echo "make test-full   the fuzzers with 50 times as many examples, new ones at each run"
 	@echo "make test-frameworks   the adapters' tests with each framework alone, as it wants its environment"
 	@echo "make test-versions     the core and the adapters on other versions of Python, PyTorch and SpikingJelly"
+	@echo "make test-package      what would be uploaded, judged by twine, check-wheel-contents and pyroma"
 	@echo "make lint    ruff, import-linter and pyright alone"
 	@echo "make docs    build the documentation as a site in build/site"
 	@echo "make wheel   build dist/ahsar-*.whl"
@@ -45,9 +46,12 @@ test: lint
 test-full: $(HAS_TESTS)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --timeout 0 --hypothesis-profile full tests/fuzz $(PYTEST_ARGS)
 
-# The time-consuming rest: each framework alone, and other versions of Python, PyTorch and SpikingJelly (noxfile.py).
-test-frameworks test-versions: $(HAS_TESTS)
-	$(BIN)/nox --session $(if $(filter test-versions,$@),versions,framework bindsnet)
+# Environments of their own: each framework alone; other versions of Python, PyTorch and SpikingJelly; the package (noxfile.py).
+test-frameworks: SESSIONS := framework bindsnet
+test-versions:   SESSIONS := versions
+test-package:    SESSIONS := package
+test-frameworks test-versions test-package: $(HAS_TESTS)
+	$(BIN)/nox --session $(SESSIONS)
 
 lint: $(HAS_TESTS)
 	$(BIN)/ruff check .

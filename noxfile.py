@@ -1,4 +1,4 @@
-"""Tests in environments of their own: `make test-frameworks` and `make test-versions`, or `nox -s NAME`.
+"""Tests in environments of their own: `make test-frameworks`, `-versions` and `-package`, or `nox -s NAME`.
 
 `make test` holds the frameworks that agree in one environment. These sessions hold each framework alone, with what it asks for
 itself (their pins of NIR contradict each other, and BrainCog and BindsNET bring old or very new dependencies), and the core
@@ -92,6 +92,20 @@ def bindsnet(session: nox.Session) -> None:
     session.install("torch>=2.14,<2.15", "torchvision>=0.29,<0.30", *BASE, "bindsnet==0.3.4", *TESTS)
     session.install("--no-deps", "-e", ".")
     _run(session, "framework-bindsnet")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """What would be uploaded: built from what git has, and accepted by the tools that judge packages."""
+    session.install("build==1.6.1", "twine==7.0.0", "check-wheel-contents==0.6.3", "pyroma==5.0.1")
+    made = Path(session.create_tmp())
+    for old in made.iterdir():
+        old.unlink()
+    session.run("python", "-m", "build", "--outdir", str(made), str(ROOT))
+    session.run("twine", "check", "--strict", *map(str, made.iterdir()))
+    session.run("check-wheel-contents", *map(str, made.glob("*.whl")))
+    # it asks for an e-mail address, which this project does not give
+    session.run("pyroma", "--min", "10", "--skip-tests", "AuthorEmail", *map(str, made.glob("*.tar.gz")))
 
 
 PYTHONS = [python for python in ("3.11", "3.12", "3.13") if shutil.which(f"python{python}")]

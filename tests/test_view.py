@@ -142,18 +142,21 @@ def test_the_picture_holds_the_history() -> None:
     for epoch in range(3):
         models.train_step(model, optimizer, epoch)
         homeostat.epoch(0.5)
-    rates, scales = homeostat.plot().axes
+    picture = homeostat.plot()
+    rates, scales = picture.axes
     for axes, key in ((rates, "rates"), (scales, "scales")):
         lines = {str(line.get_label()): list(map(float, line.get_ydata())) for line in axes.lines}  # type: ignore[arg-type]
         for name in homeostat.rates:
             assert lines[name] == [record[key][name] for record in homeostat.history]
+    # notebooks ask for this, whether or not pyplot draws inline there
+    assert picture._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
 
 
 def test_without_matplotlib_the_picture_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     model, optimizer, homeostat = regulated()
     models.train_step(model, optimizer, 0)
     homeostat.epoch(0.5)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.ticker", None)
     with pytest.raises(ModuleNotFoundError, match="pip install matplotlib"):
         homeostat.plot()
 

@@ -79,11 +79,12 @@ def plot(history: Sequence[dict[str, Any]], config: Config) -> "Figure":
     if not history:
         raise SensingError("plot() before the first epoch(): there is no history yet; close an epoch with epoch(metric)")
     try:
-        from matplotlib.figure import Figure
         from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+        from .picture import Picture
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("plot() needs Matplotlib: pip install matplotlib", name=error.name) from error
-    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
+    figure = Picture(figsize=(9.0, 3.4), layout="constrained")
     epochs = [record["epoch"] for record in history]
     names = list(history[-1]["rates"])
     of_rates, of_scales = figure.subplots(1, 2)
