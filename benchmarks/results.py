@@ -238,6 +238,7 @@ def main() -> None:
         for folder in options.folders:
             kinds = {"matrix-about.json": keep_matrix, "population-about.json": keep_population}
             kept = next((of_kind for about, of_kind in kinds.items() if (folder / about).exists()), keep)
+            shutil.rmtree(RESULTS / folder.name, ignore_errors=True)  # nothing of an older run stays beside this one
             print(kept(folder))
     elif options.command == "draw":
         for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
