@@ -24,6 +24,7 @@ def population(
         bool,
         typer.Option("--verdict", help="Say that draws from 1000 on are meant: once, when nothing is chosen any more."),
     ] = False,
+    times: Annotated[int, typer.Option(min=1, max=1000, help="How much longer than drawn each net is trained.")] = 1,
     data: Annotated[Path | None, typer.Option("--data", help="Folder that holds the data sets; default: public names.")] = None,
     out: Out = None,
     jobs: Jobs = CORES,
@@ -42,7 +43,7 @@ def population(
     ranks.refuse("population")
     ranks.check(accelerator, "32-true")
     drawn = load(name)
-    study = study_of(drawn, first, count, verdict=verdict)
+    study = study_of(drawn, first, count, verdict=verdict, times=times)
     study.choose(None, data)
     folder = out or study.out
     template = Plan(
@@ -56,10 +57,12 @@ def population(
     console = make_console(as_json)
     with going_on(folder, "finished trials"):
         plans = plans_of(study, template, data, None if arm_names is None else arm_names.split(","), rivals=rivals)
-        prepared = prepare_all(drawn, study, plans, folder, verdict=verdict)
+        prepared = prepare_all(drawn, study, plans, folder, verdict=verdict, times=times)
         trials = sum(len(plan.trials) for plan in plans)
+        longer = f", {times} times their budget" * (times > 1)
         what = (
-            f" (population {drawn.name}, hash {drawn.hash}): {count} draws from {first} on, {trials} trials, {jobs} at a time"
+            f" (population {drawn.name}, hash {drawn.hash}): {count} draws from {first} on{longer}, {trials} trials, "
+            f"{jobs} at a time"
         )
         say(console, drawn.title, "bold", what)
         run(prepared, console)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,25 @@ def test_the_verdicts_block_is_meant_or_refused(tmp_path: Path) -> None:
     study = study_of(two, 1000, 2, verdict=True)
     assert study.out == Path("runs/two-verdict") and [cell.name for cell in study.cells] == ["two-1000", "two-1001"]
     assert [cell.rivals for cell in study.cells] == [True, False]
+
+
+def test_longer_budgets_are_the_same_nets_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    two = load(drawn.write(tmp_path))
+    once, longer = study_of(two, 0, 2), study_of(two, 0, 2, times=4)
+    assert (once.out, longer.out) == (Path("runs/two"), Path("runs/two-times-4"))
+    for before, after in zip(once.cells, longer.cells, strict=True):
+        assert after.workload.budget.steps == 4 * before.workload.budget.steps
+        assert replace(after.workload, budget=before.workload.budget) == before.workload
+    out = tmp_path / "out"
+    assert run(tmp_path / "two.toml", "--n", 1, "--arms", "baseline", "--out", out, "--jobs", 1).exit_code == 0
+    kept = about_of(out)
+    done = run(tmp_path / "two.toml", "--n", 1, "--arms", "baseline", "--out", out, "--jobs", 1, "--times", 2)
+    assert isinstance(done.exception, ResultsError) and "trained 1 times as long as drawn: give another" in str(done.exception)
+    assert about_of(out) == kept
+    done = run(tmp_path / "two.toml", "--n", 1, "--arms", "baseline", "--out", tmp_path / "long", "--jobs", 1, "--times", 2)
+    assert done.exit_code == 0 and "2 times their budget" in " ".join(done.output.split())
+    (record,) = read(tmp_path / "long")["two-0000"]
+    assert record["budget"] == 2 * once.cells[0].workload.budget.steps
 
 
 def test_a_folder_holds_one_block_of_one_population(tmp_path: Path) -> None:

@@ -33,11 +33,12 @@ class Net:
     workload: dict[str, Any]
 
 
-def take(out: Path, name: str, hash_: str, verdict: bool, nets: dict[str, Net], command: str) -> None:
-    """Note what the folder belongs to: the population, the block, and the draws, which add to those noted before.
+def take(out: Path, name: str, hash_: str, verdict: bool, nets: dict[str, Net], command: str, times: int = 1) -> None:
+    """Note what the folder belongs to: the population, the block, how many times the drawn budgets are spent, and the draws,
+    which add to those noted before.
 
     Raises:
-        ResultsError: it holds another population, or draws of the other block.
+        ResultsError: it holds another population, draws of the other block, or other budgets.
     """
     draws, known = {}, {}
     if is_population(out):
@@ -47,6 +48,8 @@ def take(out: Path, name: str, hash_: str, verdict: bool, nets: dict[str, Net], 
             raise ResultsError(
                 f"{out} holds draws for {block} of population {known['name']!r} (hash {known['hash']}): give another --out"
             )
+        if known.get("times", 1) != times:
+            raise ResultsError(f"{out} holds nets trained {known.get('times', 1)} times as long as drawn: give another --out")
         draws = known["draws"]
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ResultsError(f"{out} exists and holds no population: give another --out")
@@ -55,6 +58,7 @@ def take(out: Path, name: str, hash_: str, verdict: bool, nets: dict[str, Net], 
         "name": name,
         "hash": hash_,
         "verdict": verdict,
+        **({"times": times} if times > 1 else {}),
         **commands_after(known, command),
         "versions": provenance.versions(),
         "draws": dict(sorted(draws.items())),

@@ -1,7 +1,7 @@
 """The study of a population: its cells are the draws, each compared on its one seed; nothing is tuned."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ahsar.errors import WorkloadError
@@ -16,11 +16,12 @@ from ahsar.lab.study.compare import Plan, Prepared, plan_of, prepare
 ARMS = tuple(arms.PLACEBOS)  # `constant` is the distribution's grid
 
 
-def study_of(population: Population, first: int, count: int, *, verdict: bool = False) -> Study:
+def study_of(population: Population, first: int, count: int, *, verdict: bool = False, times: int = 1) -> Study:
     """Draws `first` ... `first + count - 1` as the cells of a study.
 
     Args:
         verdict: whether these are to be the draws that are run once.
+        times: how much longer than drawn each is trained.
 
     Raises:
         WorkloadError: draws of both blocks, or those of the verdict without saying so, or the other way about.
@@ -37,12 +38,13 @@ def study_of(population: Population, first: int, count: int, *, verdict: bool = 
         )
     if verdict and not population.is_for_verdict(first):
         raise WorkloadError(f"--verdict: draw {first} is for development; the verdict's begin at --first {population.verdict}")
-    cells = [_cell(population.draw(number), population.has_rivals(number)) for number in range(first, first + count)]
-    return Study(population.name + ("-verdict" if verdict else ""), tuple(cells))
+    cells = [_cell(population.draw(number), population.has_rivals(number), times) for number in range(first, first + count)]
+    return Study(population.name + "-verdict" * verdict + f"-times-{times}" * (times > 1), tuple(cells))
 
 
-def _cell(draw: Draw, rivals: bool) -> Cell:
+def _cell(draw: Draw, rivals: bool, times: int) -> Cell:
     spec = draw.workload
+    spec = replace(spec, budget=replace(spec.budget, steps=times * spec.budget.steps))
     return Cell(spec.name, spec, draw.path, spec.optimizer.lr, 0.0, tuned=True, rivals=rivals, axes=draw.axes)
 
 
@@ -68,10 +70,10 @@ def plans_of(
 
 
 def prepare_all(
-    population: Population, study: Study, plans: Sequence[Plan], out: Path, *, verdict: bool = False
+    population: Population, study: Study, plans: Sequence[Plan], out: Path, *, verdict: bool = False, times: int = 1
 ) -> list[Prepared]:
     """Check all that can be checked, take the folder into use and find out what is missing; data is loaded once for all
-    draws that share it.
+    draws that share it. `verdict` and `times` as `study_of` has them.
 
     Raises:
         DataError, WorkloadError, ResultsError: before anything runs.
@@ -81,5 +83,5 @@ def prepare_all(
         key = plan.workload.data
         loaded[key] = loaded.get(key) or data.load(plan.workload, plan.data)
     nets = {cell.name: Net(cell.axes, loaded[cell.workload.data].classes, asdict(cell.workload)) for cell in study.cells}
-    folder.take(out, population.name, population.hash, verdict, nets, plans[0].command)
+    folder.take(out, population.name, population.hash, verdict, nets, plans[0].command, times)
     return [prepare(plan, loaded[plan.workload.data]) for plan in plans]

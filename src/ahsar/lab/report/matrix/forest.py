@@ -67,7 +67,7 @@ def _speedups(ax: "Axes", cells: list[dict[str, Any]], seeds: list[list[float]])
             ax.scatter(ratios, [y + lift] * len(ratios), **_OF_A_SEED)
             seen += ratios
     log_axis(ax, min(seen) / 1.15, max(seen) * 1.15, "{:g}×", most=9)
-    words(ax, "Steps to the target", "speed-up, log (right: AHSAR is faster; triangles: bounds)")
+    words(ax, "Steps to the target", "speed-up, log\n(right: AHSAR is faster; triangles: bounds)")
 
 
 def _gaps(ax: "Axes", gaps: list[float | None], seeds: list[list[float]]) -> None:
@@ -79,7 +79,7 @@ def _gaps(ax: "Axes", gaps: list[float | None], seeds: list[list[float]]) -> Non
         if len(each) > 1:
             ax.scatter(each, [y] * len(each), **_OF_A_SEED)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:+.2g}".replace("-", "−") if abs(value) > 1e-9 else "0")
-    words(ax, "Final test accuracy", "AHSAR − baseline, linear (grey: level within 0.01)")
+    words(ax, "Final test accuracy", "AHSAR − baseline, linear\n(grey: level within 0.01)")
 
 
 def _legend(made: "Figure", several: bool, silent: bool) -> None:
