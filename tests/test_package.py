@@ -8,6 +8,7 @@ import sys
 import tomllib
 import venv
 import zipfile
+from email.parser import BytesParser
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,23 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert {name for name in names if not name.startswith(info)} == sources()
     assert f"{info}licenses/LICENSE" in names
     assert {"ahsar/py.typed", "ahsar/lab/report/template.html", "ahsar/lab/spec/workloads/digits.toml"} <= names
+
+
+def test_an_index_shows_a_readme_whose_links_lead_somewhere(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (file,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = BytesParser().parsebytes(archive.read(file))
+    shown = str(metadata.get_payload(decode=True), "utf-8")
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.search(r"\]\((?!https?:)", readme) and not re.search(r"\]\((?!https?:)", shown)
+    assert set(re.findall(r"\]\((https?:[^)]+)\)", readme)) == set(re.findall(r"\]\((https?:[^)]+)\)", shown))
+    # all else is the README's, its table and its code among it
+    words = [
+        re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text).replace("(Picture, in the repository: ", "") for text in (readme, shown)
+    ]
+    mine, theirs = (text.split() for text in words)
+    assert len(theirs) == len(mine) and sum(a != b for a, b in zip(mine, theirs, strict=True)) <= 1
 
 
 def brought(*packages: str) -> dict[str, Path]:
