@@ -50,3 +50,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.cuda.is_available():
             pytest.skip("needs a CUDA device")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """What a test leaves of PyTorch's defaults would fail all that follow in its process: it fails alone instead."""
+    import torch  # here, as the thread counts above are set before it is imported
+
+    if torch.get_default_dtype() is not torch.float32 or torch.is_autocast_enabled("cpu"):
+        left = f"default dtype {torch.get_default_dtype()}, autocast on the CPU {torch.is_autocast_enabled('cpu')}"
+        torch.set_default_dtype(torch.float32)
+        torch.set_autocast_enabled("cpu", False)
+        pytest.fail(f"{item.nodeid} left {left}")
