@@ -152,7 +152,7 @@ class Pair:
             call = self.compiled = torch.compile(net, backend="eager") if self.compiled is None else self.compiled
         if how.startswith("checkpoint"):
             once = any(case.reentrant_only for case in self.plan.cases)
-            call = lambda x: checkpoint(net, x, use_reentrant=once or how == "checkpoint reentrant")  # noqa: E731
+            call = lambda x: _checkpointed(net, x, once or how == "checkpoint reentrant")  # noqa: E731
         modes = {"autocast": torch.autocast("cpu", torch.bfloat16), "no_grad": torch.no_grad()}
         with modes.get(how, nullcontext()):
             output = call(x)
@@ -193,3 +193,24 @@ class Pair:
         last = f"neurons.n{len(self.plan.layers) - 1}"
         for name, reason in self.homeostat.left_alone.items():
             assert reason != ANSWER or (name == last and not self.plan.readout)
+
+
+def _checkpointed(net: nn.Module, x: Tensor, reentrant: bool) -> Tensor:
+    """`checkpoint(net, x)`; what forward raises goes past it, as its hooks on saved tensors would stay for what comes next."""
+    failed: list[Exception] = []
+    running = True
+
+    def forward(x: Tensor) -> Tensor:
+        try:
+            return net(x)
+        except Exception as error:
+            if not running:  # in backward, where raising is how it ends early
+                raise
+            failed.append(error)
+            return x
+
+    output: Any = checkpoint(forward, x, use_reentrant=reentrant)
+    running = False
+    if failed:
+        raise failed[0]
+    return output
