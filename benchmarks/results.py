@@ -28,22 +28,36 @@ RESULTS = ROOT / "docs" / "results"
 FILLED = (ROOT / "README.md", ROOT / "docs" / "results.md")
 
 
+def _emptied(folder: Path) -> Path:
+    """Where a folder of results is kept, with nothing in it of an older run."""
+    target = RESULTS / folder.name
+    if not folder.is_dir() or target.resolve() == folder.resolve():
+        raise SystemExit(f"{folder}: give the results folder of a run")
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    return target
+
+
+def _pack(folder: Path, target: Path) -> None:
+    """The raw trials, compressed; the same bytes each time."""
+    raw = (folder / "trials.jsonl").read_bytes()
+    (target / "trials.jsonl.gz").write_bytes(gzip.compress(raw, mtime=0))
+
+
 def keep(folder: Path) -> Path:
     """Copy what a reader needs: the command, the summary, the pictures, and the raw trials, compressed."""
-    target = RESULTS / folder.name
-    target.mkdir(parents=True, exist_ok=True)
+    target = _emptied(folder)
     for name in ("summary.json", "workload.json"):
         shutil.copy(folder / name, target / name)
     for kept in (*folder.glob("*.png"), *folder.glob("*.svg"), *folder.glob("robustness.*")):
         shutil.copy(kept, target / kept.name)
-    raw = (folder / "trials.jsonl").read_bytes()
-    (target / "trials.jsonl.gz").write_bytes(gzip.compress(raw, mtime=0))
+    _pack(folder, target)
     return target
 
 
 def keep_matrix(folder: Path) -> Path:
     """The same of a matrix: its page, and of every cell the workload, the raw trials and what corruptions did."""
-    target = RESULTS / folder.name
+    target = _emptied(folder)
     for cell in json.loads((folder / "matrix-about.json").read_text(encoding="utf-8"))["cells"]:
         if not (folder / cell / "trials.jsonl").exists():
             continue
@@ -51,8 +65,7 @@ def keep_matrix(folder: Path) -> Path:
         for name in ("workload.json", "robustness.json"):
             if (folder / cell / name).exists():
                 shutil.copy(folder / cell / name, target / cell / name)
-        raw = (folder / cell / "trials.jsonl").read_bytes()
-        (target / cell / "trials.jsonl.gz").write_bytes(gzip.compress(raw, mtime=0))
+        _pack(folder / cell, target / cell)
     for path in folder.glob("matrix*.*"):
         shutil.copy(path, target / path.name)
     return target
@@ -60,12 +73,10 @@ def keep_matrix(folder: Path) -> Path:
 
 def keep_population(folder: Path) -> Path:
     """The same of a population: what it belongs to, its page and pictures, and the raw trials of all draws."""
-    target = RESULTS / folder.name
-    target.mkdir(parents=True, exist_ok=True)
+    target = _emptied(folder)
     for path in folder.glob("population*.*"):
         shutil.copy(path, target / path.name)
-    raw = (folder / "trials.jsonl").read_bytes()
-    (target / "trials.jsonl.gz").write_bytes(gzip.compress(raw, mtime=0))
+    _pack(folder, target)
     _draw_short(target)
     return target
 
@@ -238,7 +249,6 @@ def main() -> None:
         for folder in options.folders:
             kinds = {"matrix-about.json": keep_matrix, "population-about.json": keep_population}
             kept = next((of_kind for about, of_kind in kinds.items() if (folder / about).exists()), keep)
-            shutil.rmtree(RESULTS / folder.name, ignore_errors=True)  # nothing of an older run stays beside this one
             print(kept(folder))
     elif options.command == "draw":
         for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):

@@ -107,6 +107,11 @@ def test_a_population_is_kept_whole_and_shown(tmp_path: Path, monkeypatch: pytes
     population_page.write(folder)
     monkeypatch.setattr(results, "RESULTS", tmp_path / "kept")
     kept = results.keep_population(folder)
+    (kept / "older.png").touch()
+    assert results.keep_population(folder) == kept and not (kept / "older.png").exists()
+    for wrong in (kept, tmp_path / "nowhere" / "p-verdict"):
+        with pytest.raises(SystemExit, match="give the results folder of a run"):
+            results.keep_population(wrong)
     numbers = json.loads((kept / "population.json").read_text(encoding="utf-8"))
     assert difference(json.loads(json.dumps(population_page.collect(kept))), numbers) is None
     shown = results.filled("<!-- population:p-verdict -->\nold\n<!-- /population:p-verdict -->")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -152,7 +153,7 @@ class Pair:
             call = self.compiled = torch.compile(net, backend="eager") if self.compiled is None else self.compiled
         if how.startswith("checkpoint"):
             once = any(case.reentrant_only for case in self.plan.cases)
-            call = lambda x: _checkpointed(net, x, once or how == "checkpoint reentrant")  # noqa: E731
+            call = partial(_checkpointed, net, reentrant=once or how == "checkpoint reentrant")
         modes = {"autocast": torch.autocast("cpu", torch.bfloat16), "no_grad": torch.no_grad()}
         with modes.get(how, nullcontext()):
             output = call(x)
