@@ -133,13 +133,13 @@ class Copy:
         loss.backward()
         self.optimizer.step()
 
-    def seconds(self, steps: int) -> float:
+    def seconds(self, steps: int, clock: Callable[[], float] = time.perf_counter) -> float:
         _wait(self.x.device)
-        begun = time.perf_counter()
+        begun = clock()
         for _ in range(steps):
             self.step()
         _wait(self.x.device)
-        return time.perf_counter() - begun
+        return clock() - begun
 
     def syncs(self, steps: int) -> float:
         with Syncs() as syncs:
@@ -163,12 +163,14 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def turns(copies: dict[str, Copy], rounds: int, block: int) -> dict[str, list[float]]:
+def turns(
+    copies: dict[str, Copy], rounds: int, block: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Seconds of each turn, of every copy; a round has one turn of each, in an order drawn anew."""
     order, times = random.Random(0), {kind: [] for kind in copies}
     for _ in range(rounds):
         for kind in order.sample(list(copies), len(copies)):
-            times[kind].append(copies[kind].seconds(block))
+            times[kind].append(copies[kind].seconds(block, clock))
     return times
 
 

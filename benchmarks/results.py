@@ -62,9 +62,10 @@ def keep_matrix(folder: Path) -> Path:
         if not (folder / cell / "trials.jsonl").exists():
             continue
         (target / cell).mkdir(parents=True, exist_ok=True)
-        for name in ("workload.json", "robustness.json"):
-            if (folder / cell / name).exists():
-                shutil.copy(folder / cell / name, target / cell / name)
+        shutil.copy(folder / cell / "workload.json", target / cell / "workload.json")
+        if (robust := folder / cell / "robustness.json").exists():  # a third as large without indents
+            text = json.dumps(json.loads(robust.read_text(encoding="utf-8")), separators=(",", ":"))
+            (target / cell / robust.name).write_text(text + "\n", encoding="utf-8")
         _pack(folder / cell, target / cell)
     for path in folder.glob("matrix*.*"):
         shutil.copy(path, target / path.name)

@@ -130,18 +130,22 @@ def scored(**gaps: float) -> dict[str, Any]:
 def test_both_adaptations_are_held_against_batch_norm_alone_in_the_cells_that_have_it() -> None:
     one = summarise(records(("baseline", "ahsar")))
     cells = {
-        "a": scored(baseline_norm=0.05, ahsar_norm_and_continual=0.08),
-        "b": scored(baseline_norm=0.03, ahsar_norm_and_continual=0.10),
+        "a": scored(baseline_norm=0.05, ahsar_norm=0.06, ahsar_norm_and_continual=0.08),
+        "b": scored(baseline_norm=0.03, ahsar_norm=0.08, ahsar_norm_and_continual=0.10),
         "c": scored(),
     }
     got = combined(dict.fromkeys(cells, one), cells)
     both = got["ood"]["norm+continual"]
     assert both["n"] == 2 and both["wins_ties_losses"] == [2, 0, 0] and got["ood"]["frozen"]["n"] == 3
     assert both["difference"]["mean"] == pytest.approx(0.09) and both["above_batch_norm"]["mean"] == pytest.approx(0.05)
+    # whether it is the adapting that does it, or the scales that were learned
+    assert got["ood"]["norm"]["difference"]["mean"] == pytest.approx(0.07)
+    assert got["ood"]["norm"]["above_batch_norm"]["mean"] == pytest.approx(0.03)
     half = 12.706204736 * 0.02  # t of one degree of freedom, times the deviation of the mean
     assert both["above_batch_norm"]["ci95"] == pytest.approx([0.05 - half, 0.05 + half])
     said = " ".join(findings({**got, "missing": []}))
-    assert "scales that adapt on and on: +0.090" in said and "Against the adapting rival: +0.050" in said
+    assert "the scales that it learned: +0.070" in said and "scales that adapt on and on: +0.090" in said
+    assert "Against the adapting rival: +0.050" in said
     # from before the rows were there: not a word of them
     older = combined({"a": one, "c": one}, {"a": scored(baseline_norm=0.05), "c": scored()})
     assert list(older["ood"]) == ["frozen", "continual", "batch_norm"]

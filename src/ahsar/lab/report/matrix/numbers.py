@@ -10,8 +10,8 @@ from ahsar.lab.results import stats
 from ahsar.lab.results.constants import BEST, FOR_ALL, LEFT_OUT
 
 SCHEMA = 1
-# rows of the corrupted samples that act on batch norm and scales at once; only nets with batch norm have them
-BOTH = ("norm+episodic", "norm+continual")
+# rows of the corrupted samples with AHSAR's scales and the batch's statistics; only nets with batch norm have them
+BOTH = ("norm", "norm+episodic", "norm+continual")
 LEVEL = 1.02  # cells are level up to this ratio, as interpolated steps are never quite the same
 
 
@@ -50,7 +50,7 @@ def combined(summaries: Mapping[str, dict[str, Any]], robust: Mapping[str, dict[
 
 
 def _both(cells: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
-    """The same as `_gaps` of a row where both act, and how far it lies above batch-norm adaptation alone in these cells."""
+    """The same as `_gaps` of a row with both, and how far it lies above the adapting rival in these cells."""
     above = [cell["ood"][name] - cell["ood"]["batch_norm"] for cell in cells.values() if cell["ood"] and name in cell["ood"]]
     return {**_gaps(cells, name), "above_batch_norm": stats.mean_interval(above).to_dict()}
 

@@ -10,6 +10,7 @@ OOD = {
     "frozen": "AHSAR with its scales frozen",
     "continual": "AHSAR adapting to the test batches",
     "batch_norm": "the adapting rival, the baseline with the batch norm statistics of each test batch",
+    "norm": "AHSAR with those statistics, and the scales that it learned",
     "norm+episodic": "AHSAR with those statistics, and scales that adapt to each batch by itself",
     "norm+continual": "AHSAR with those statistics, and scales that adapt on and on",
 }
