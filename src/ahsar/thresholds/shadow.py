@@ -109,7 +109,9 @@ class ShadowThreshold(Threshold):
 
         `place`: device of the forward's input, where a threshold without dimensions goes that `.to()` does not move.
         """
-        source = self._inside(self._behind(module))
+        return self._effective(self._inside(self._behind(module)), place)
+
+    def _effective(self, source: Any, place: torch.device | None) -> Tensor:
         if (known := self._memory.recall(source, place)) is not None:
             return known
         if (scale := self.scale) is None:
@@ -138,8 +140,10 @@ class ShadowThreshold(Threshold):
     def enter(self, module: nn.Module, args: Any = ()) -> None:
         """Before forward: put the scaled threshold in the original's place; not without a scale."""
         if self.scale is not None:
-            effective = self.effective(module, self._place(module, args) if self.follows else None)
-            value = self._around(self._behind(module), effective)
+            behind = self._behind(module)
+            source = self._inside(behind)
+            effective = self._effective(source, _place(source, args) if self.follows else None)
+            value = self._around(behind, effective)
             if self._shadow is None:
                 self._shadow = StandIn(self._home(module, effective), self.attribute)
             self._shadow.put(value, effective)
@@ -155,10 +159,6 @@ class ShadowThreshold(Threshold):
                 f"model first, {tracing.OR_A_COPY}"
             )
         return module.__dict__
-
-    def _place(self, module: nn.Module, args: Any) -> torch.device | None:
-        stays = getattr(self._inside(self._behind(module)), "ndim", 0) > 0  # with dimensions it is where its user put it
-        return args[0].device if args and isinstance(args[0], Tensor) and not stays else None
 
     def leave(self, module: nn.Module) -> bool:
         """After forward, also when it raised."""
@@ -179,10 +179,11 @@ class ShadowThreshold(Threshold):
         """Put the original back, or what gives the threshold that forward has set; returns whether it has."""
         assert self._shadow is not None
         shadow, found, changed = self._shadow, self._shadow.found(), self._shadow.changed()
-        source, self._shadow = self._inside(self._behind(module)), None
         if found is shadow.previous or (found is shadow.value and not changed):
+            self._shadow = None
             shadow.end()
             return False
+        source, self._shadow = self._inside(self._behind(module)), None
         inner = self._inside(found)
         if isinstance(inner, nn.Parameter):  # forwards set none: it was sharded again, or is one of another kind
             return False
@@ -263,6 +264,11 @@ class ShadowThreshold(Threshold):
         if not isinstance(stored, nn.Parameter):
             return False
         return sum(held is stored for other in nn.Module.modules(model) for held in self._parameters_of(other)) > 1
+
+
+def _place(source: Any, args: Any) -> torch.device | None:
+    stays = getattr(source, "ndim", 0) > 0  # with dimensions it is where its user put it
+    return args[0].device if args and isinstance(args[0], Tensor) and not stays else None
 
 
 def _as_factor(scale: Tensor | float | None, device: torch.device) -> Tensor:
