@@ -60,7 +60,7 @@ lint: $(HAS_TESTS)
 
 # The documentation as a site, in build/site; any warning is an error.
 docs: $(HAS_TESTS)
-	$(INSTALL) ".[docs]"
+	$(INSTALL) --editable ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: $(CREATED)

@@ -1,7 +1,7 @@
 """What being attached costs over a whole training with the defaults: the first updates, in which layers are led and sensed
 at each step, and all that follow, in which a net whose layers rest is sensed at each tenth.
 
-    python -m benchmarks.training [--steps 600] [--block 10] [--threads 1] [--device cpu] [--only NAME] [--out training.json]
+    python -m benchmarks.training [--steps 600] [--block 1] [--threads 1] [--device cpu] [--only NAME] [--out training.json]
 
 Copies of one model train from their first step to the last, in turns of a block of steps, the order drawn anew in each
 round: detached, detached again (what noise alone does), attached. Reported is the ratio of total times, with an interval of
@@ -57,7 +57,7 @@ def measure(name: str, steps: int, block: int, device: torch.device) -> dict[str
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description="Cost of being attached over a whole training.")
     parser.add_argument("--steps", type=int, default=600, help="optimizer steps of the training; a multiple of --block")
-    parser.add_argument("--block", type=int, default=10, help="steps in a turn; a multiple of 10 is fair to a net at rest")
+    parser.add_argument("--block", type=int, default=1, help="steps in a turn; short ones meet the same load on the machine")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", default="", help="part of a workload's name")

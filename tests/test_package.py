@@ -236,3 +236,13 @@ def test_a_name_that_there_is_not_is_told_at_once() -> None:
 def test_a_function_is_never_hidden_by_a_module(first: str) -> None:
     code = f"import {first}, ahsar; print(type(ahsar.attach).__name__, type(ahsar.discover).__name__, ahsar.Homeostat.__name__)"
     assert run(sys.executable, "-c", code).split() == ["function", "function", "Homeostat"]
+
+
+# -- the Makefile ------------------------------------------------------------------------------------------------------
+
+
+def test_whatever_make_installs_of_the_project_is_the_checkout_itself() -> None:
+    """A copy in its place would leave later tests with the source of that hour."""
+    lines = re.findall(r"^.*\$\(INSTALL\).*$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    of_project = [line for line in lines if re.search(r"[\s\"']\.(\[|[\s\"']|$)", line)]
+    assert of_project and all("--editable" in line for line in of_project)

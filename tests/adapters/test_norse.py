@@ -187,7 +187,9 @@ def test_the_threshold_goes_where_the_input_is() -> None:
     per_neuron = norse.LIF(norse.LIFParameters(v_th=torch.ones(2)))
     other: Any = attach(per_neuron).layers[0].threshold
     other.write(per_neuron, torch.tensor(0.5))
-    assert other._place(per_neuron, (x.to(meta),)) is None  # with dimensions it stays where its user put it
+    other.enter(per_neuron, (x.to(meta),))
+    assert per_neuron.p.v_th.tolist() == [0.5, 0.5]  # with dimensions it stays where its user put it
+    other.leave(per_neuron)
 
 
 @pytest.mark.parametrize("cell", ["LIF", "LIFCell", "LIFRecurrentCell"])
