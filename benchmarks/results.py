@@ -196,12 +196,16 @@ def overhead() -> str:
 def training() -> str:
     """What `python -m benchmarks.training` measured."""
     found = json.loads((RESULTS / "training.json").read_text(encoding="utf-8"))
-    lines = [f"Measured on {found['device']}, PyTorch {found['torch']}; {found['steps']} steps from the first on.\n\n"]
-    lines.append("| | ms per step | detached again | attached | layers at rest at the end |\n")
-    lines.append("| --- | ---: | ---: | ---: | ---: |\n")
+    lines = [f"Measured on {found['device']}, PyTorch {found['torch']}; CPU seconds, in turns of {found['block']} step.\n\n"]
+    lines.append("| | steps | ms per step | detached again | attached | layers at rest at the end |\n")
+    lines.append("| --- | ---: | ---: | ---: | ---: | ---: |\n")
     for name, row in found["workloads"].items():
         ratios = [_ratio(row[kind], "interval") for kind in ("detached again", "attached")]
-        lines.append("| " + " | ".join([name, f"{row['seconds_per_step'] * 1000:.0f}", *ratios, str(row["resting"])]) + " |\n")
+        lines.append(
+            "| "
+            + " | ".join([name, str(row["steps"]), f"{row['seconds_per_step'] * 1000:.0f}", *ratios, str(row["resting"])])
+            + " |\n"
+        )
     return "".join(lines)
 
 

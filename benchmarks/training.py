@@ -47,7 +47,11 @@ def measure(name: str, steps: int, block: int, device: torch.device) -> dict[str
     times = turns(copies, steps // block, block, time.process_time if device.type == "cpu" else time.perf_counter)
     homeostat = copies["attached"].homeostat
     assert homeostat is not None
-    found: dict[str, Any] = {"seconds_per_step": sum(times["detached"]) / steps, "resting": sum(homeostat.resting.values())}
+    found: dict[str, Any] = {
+        "steps": steps,
+        "seconds_per_step": sum(times["detached"]) / steps,
+        "resting": sum(homeostat.resting.values()),
+    }
     for kind in list(KINDS)[1:]:
         ratio = sum(times[kind]) / sum(times["detached"])
         found[kind] = {"ratio": ratio, "interval": interval(times[kind], times["detached"])}
@@ -70,7 +74,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     threads = f"{options.threads} CPU thread{'s' * (options.threads > 1)}"
     place = torch.cuda.get_device_name(device) if device.type == "cuda" else threads
     report: dict[str, Any] = {"device": place, "torch": torch.__version__, "python": platform.python_version()}
-    report.update(steps=options.steps, block=options.block, workloads={})
+    report.update(block=options.block, workloads={})
     for name in WORKLOADS:
         if options.only not in name:
             continue
