@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 import ahsar
-from benchmarks.overhead import Copy
+from benchmarks.overhead import Copy, place_of
 
 KINDS = ("eager", "eager attached", "compiled", "compiled attached")
 
@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
-    place = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{options.threads} CPU threads"
+    place = place_of(device, options.threads)
     report: dict[str, Any] = {"device": place, "torch": torch.__version__, "python": platform.python_version()}
     report.update(rounds=options.rounds, block=options.block, backend=options.backend, workloads={})
     for name in WORKLOADS:

@@ -158,6 +158,11 @@ class Copy:
         return sum(t.numel() * t.element_size() for t in tensors.values())
 
 
+def place_of(device: torch.device, threads: int) -> str:
+    """Where it was measured, in words."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{threads} CPU thread{'s' * (threads > 1)}"
+
+
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -216,7 +221,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
-    place = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{options.threads} CPU threads"
+    place = place_of(device, options.threads)
     report: dict[str, Any] = {"device": place, "torch": torch.__version__, "python": platform.python_version()}
     report.update(rounds=options.rounds, block=options.block, workloads={}, import_seconds=import_seconds())
     print(f"import ahsar, beyond import torch: {report['import_seconds'] * 1000:.0f} ms")

@@ -19,7 +19,6 @@ from ahsar.lab.report.matrix import page as matrix_page
 from ahsar.lab.report.matrix import tables, words
 from ahsar.lab.report.population import page as nets
 from ahsar.lab.report.population.pictures import scatter
-from ahsar.lab.report.robustness import page as robustness
 from ahsar.lab.report.text import arm_name, count, markdown_table, mean_gap, speedup, times
 from ahsar.lab.results.records import is_rival, read
 
@@ -96,8 +95,6 @@ def draw(folder: Path) -> None:
         _draw_short(folder)
     elif (folder / "matrix-about.json").exists():
         matrix_page.write(folder)
-        for page in folder.glob("*/robustness.html"):
-            robustness.write(page.parent, json.loads(page.with_suffix(".json").read_text(encoding="utf-8")))
     elif (folder / "summary.json").exists():
         draw_comparison(read(folder), folder)
 
@@ -196,16 +193,14 @@ def overhead() -> str:
 def training() -> str:
     """What `python -m benchmarks.training` measured."""
     found = json.loads((RESULTS / "training.json").read_text(encoding="utf-8"))
-    lines = [f"Measured on {found['device']}, PyTorch {found['torch']}; CPU seconds, in turns of {found['block']} step.\n\n"]
+    turns = f"in turns of {found['block']} step{'s' * (found['block'] > 1)}"
+    lines = [f"Measured on {found['device']}, PyTorch {found['torch']}; {found['clock']}, {turns}.\n\n"]
     lines.append("| | steps | ms per step | detached again | attached | layers at rest at the end |\n")
     lines.append("| --- | ---: | ---: | ---: | ---: | ---: |\n")
     for name, row in found["workloads"].items():
         ratios = [_ratio(row[kind], "interval") for kind in ("detached again", "attached")]
-        lines.append(
-            "| "
-            + " | ".join([name, str(row["steps"]), f"{row['seconds_per_step'] * 1000:.0f}", *ratios, str(row["resting"])])
-            + " |\n"
-        )
+        cells = [name, str(row["steps"]), f"{row['seconds_per_step'] * 1000:.0f}", *ratios, str(row["resting"])]
+        lines.append("| " + " | ".join(cells) + " |\n")
     return "".join(lines)
 
 

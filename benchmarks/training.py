@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 import ahsar
-from benchmarks.overhead import WORKLOADS, Copy, turns
+from benchmarks.overhead import WORKLOADS, Copy, place_of, turns
 
 KINDS = {"detached": None, "detached again": None, "attached": ahsar.Config()}
 
@@ -71,10 +71,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         parser.error(f"--steps {options.steps} is no multiple of --block {options.block}")
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
-    threads = f"{options.threads} CPU thread{'s' * (options.threads > 1)}"
-    place = torch.cuda.get_device_name(device) if device.type == "cuda" else threads
+    place = place_of(device, options.threads)
     report: dict[str, Any] = {"device": place, "torch": torch.__version__, "python": platform.python_version()}
-    report.update(block=options.block, workloads={})
+    report.update(clock="CPU time" if device.type == "cpu" else "time", block=options.block, workloads={})
     for name in WORKLOADS:
         if options.only not in name:
             continue
